@@ -1,1 +1,40 @@
-//! Skeleton.
+//! Chunks, packs and manifests at rest: compressed, encrypted, content-addressed, over any object store.
+//!
+//! `docs/format.md` is the normative description of every byte that this crate writes. What holds, always:
+//!
+//! * No object is ever overwritten; every write is create-if-absent.
+//! * Packs are durable before the manifest that needs them is written; a recovery point exists if and only if its
+//!   manifest does.
+//! * Everything read is authenticated before it is used; damage is [`Error::Corrupt`], never a panic.
+//! * A chunk is taken over instead of stored only where a committed manifest or a whole, authenticated pack holds it.
+//! * A manifest counts only if its generation is the newest or the newest lease accepted it.
+//! * Nonces are never derived from content: every pack has its own random salt and so its own key.
+//!
+//! What may not be done here: this crate knows neither PostgreSQL nor HTTP nor SQL, and it has no clock; whoever needs
+//! the time passes it in.
+
+mod chunk;
+mod error;
+mod keyring;
+mod lease;
+pub mod limits;
+mod location;
+mod manifest;
+mod master_key;
+mod repository;
+mod stats;
+mod verify;
+mod writer;
+
+pub use chunk::{ChunkId, ChunkKind, ChunkRef, PackId};
+pub use error::{Error, Result};
+pub use keyring::VaultKeyring;
+pub use lease::{Lease, LeasePurpose};
+pub use location::{create_location, list_repositories, list_vaults, open_location};
+pub use manifest::{Manifest, ManifestInfo, Manifests, UnreadableManifest};
+pub use master_key::MasterKey;
+pub use object_store::ObjectStore;
+pub use repository::Repository;
+pub use stats::WriterStats;
+pub use verify::{Damage, Verifier, VerifyDepth, VerifyReport};
+pub use writer::{PackStream, Writer, WriterOptions};

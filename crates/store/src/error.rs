@@ -1,0 +1,161 @@
+//! What can go wrong with bytes at rest.
+//!
+//! A variant exists only where some caller acts differently on it. `Display` never prints its source and never a secret.
+
+use std::path::PathBuf;
+
+use crate::chunk::PackId;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with bytes at rest.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something that was asked for by name is definitely not there.
+    #[error("{what} not found")]
+    NotFound {
+        /// What was looked for.
+        what: String,
+    },
+    /// Bytes that should be there are missing, cut short or altered, or do not mean anything.
+    #[error("{what} is damaged: {reason}")]
+    Corrupt {
+        /// Which object or chunk.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The object is sealed by another key than the one at hand.
+    #[error("{what} is sealed by key {sealed_by}, which is not at hand")]
+    WrongKey {
+        /// Which object.
+        what: String,
+        /// Public fingerprint of the key that sealed it.
+        sealed_by: String,
+    },
+    /// Written by a newer version of the format, or with a feature that this version does not know.
+    #[error("{what} needs a newer version of Coffer: {reason}")]
+    UnsupportedFormat {
+        /// Which object.
+        what: String,
+        /// The version or feature that is not known.
+        reason: String,
+    },
+    /// Another holder has the lease of the repository.
+    #[error("the repository is in use by {holder}")]
+    LeaseHeld {
+        /// Who holds it.
+        holder: String,
+        /// When it ends unless renewed: milliseconds since 1970 by the holder's clock.
+        expires_at_ms: u64,
+    },
+    /// A newer generation of the lease exists: whoever held this one must stop, and nothing that it seals counts.
+    #[error("the lease of generation {generation} was taken over")]
+    LeaseLost {
+        /// The generation that was lost.
+        generation: u64,
+    },
+    /// An object of that name exists already with other content.
+    #[error("{what} exists already")]
+    AlreadyExists {
+        /// Which object.
+        what: String,
+    },
+    /// A backup cannot be sealed because one of its packs was not stored or one of its streams not finished.
+    #[error("the backup is incomplete: {reason}")]
+    Incomplete {
+        /// What is missing.
+        reason: String,
+    },
+    /// The caller asked for something outside the limits or rules of this crate.
+    #[error("invalid request to the store: {reason}")]
+    Invalid {
+        /// What is not allowed, and what is.
+        reason: String,
+    },
+    /// The storage URL cannot be used.
+    #[error("storage location {url} cannot be used: {reason}")]
+    Location {
+        /// The URL, without credentials.
+        url: String,
+        /// Why, and what is supported.
+        reason: String,
+    },
+    /// A key file cannot be read or written.
+    #[error("key file {} cannot be used: {reason}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// An earlier upload of a pack by the same stream failed; the first error was returned then.
+    #[error("pack {pack} could not be stored")]
+    UploadFailed {
+        /// The pack.
+        pack: PackId,
+    },
+    /// The storage itself failed.
+    #[error("storage failed: {action}")]
+    Storage {
+        /// What was being done.
+        action: String,
+        /// The storage's error.
+        #[source]
+        source: object_store::Error,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later with nothing repaired.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::LeaseHeld { .. } | Self::UploadFailed { .. } => true,
+            Self::Storage { source, .. } => storage_is_transient(source),
+            Self::NotFound { .. }
+            | Self::Corrupt { .. }
+            | Self::WrongKey { .. }
+            | Self::UnsupportedFormat { .. }
+            | Self::LeaseLost { .. }
+            | Self::AlreadyExists { .. }
+            | Self::Incomplete { .. }
+            | Self::Invalid { .. }
+            | Self::Location { .. }
+            | Self::KeyFile { .. } => false,
+        }
+    }
+
+    pub(crate) fn corrupt(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Corrupt { what: what.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn invalid(reason: impl Into<String>) -> Self {
+        Self::Invalid { reason: reason.into() }
+    }
+
+    pub(crate) fn storage(action: impl Into<String>, source: object_store::Error) -> Self {
+        Self::Storage { action: action.into(), source }
+    }
+}
+
+/// A full disk, a network or a busy service may recover; rights and unsupported calls do not by themselves.
+fn storage_is_transient(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    match error {
+        E::Generic { .. } | E::JoinError { .. } => true,
+        E::NotFound { .. }
+        | E::InvalidPath { .. }
+        | E::NotSupported { .. }
+        | E::AlreadyExists { .. }
+        | E::Precondition { .. }
+        | E::NotModified { .. }
+        | E::NotImplemented { .. }
+        | E::PermissionDenied { .. }
+        | E::Unauthenticated { .. }
+        | E::UnknownConfigurationKey { .. } => false,
+        // The storage crate's enum may grow.
+        _ => false,
+    }
+}

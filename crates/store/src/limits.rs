@@ -1,0 +1,59 @@
+//! Every limit of the format and of this implementation, in one place.
+//!
+//! The values that `docs/format.md` names as part of the format are marked so: changing one is a change of format.
+
+/// Largest plain chunk (format).
+pub const CHUNK_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Largest pack object (format): one target size, one chunk that crosses it, and the footer.
+pub const PACK_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Smallest and largest target size of a pack that [`crate::WriterOptions`] may ask for.
+pub const PACK_TARGET_BYTES_MIN: usize = 64 * 1024;
+/// See [`PACK_TARGET_BYTES_MIN`].
+pub const PACK_TARGET_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Target size of a pack when nothing else is asked for.
+pub const PACK_TARGET_BYTES_DEFAULT: usize = 16 * 1024 * 1024;
+
+/// Most chunks in one pack (format): bounds the footer. A pack of tiny chunks is closed when it is reached.
+pub const PACK_CHUNKS_MAX: usize = 65_536;
+
+/// Largest body of a manifest (format). Whatever grows with the database belongs into chunks, not into the body.
+pub const MANIFEST_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Largest manifest, lease or key object that is read.
+pub const SEALED_OBJECT_BYTES_MAX: u64 = 80 * 1024 * 1024;
+
+/// Largest `format` object that is read.
+pub const FORMAT_OBJECT_BYTES_MAX: u64 = 64 * 1024;
+
+/// Longest name of a lease's holder.
+pub const LEASE_HOLDER_BYTES_MAX: usize = 256;
+
+/// Most manifests that one lease can accept, and so most recovery points of one repository.
+pub const MANIFESTS_MAX: usize = 262_144;
+
+/// Times an acquisition is tried again because another holder took the same generation first.
+pub const LEASE_CLAIM_ATTEMPTS_MAX: usize = 8;
+
+/// Chunks that one writer remembers, found again in whole packs or put by this backup, about 100 bytes each. Beyond it
+/// further chunks are stored without being remembered: larger, never wrong.
+pub const KNOWN_CHUNKS_MAX: usize = 262_144;
+
+/// Packs of interrupted backups whose footers one writer reads.
+pub const RESUMED_PACKS_MAX: usize = 16_384;
+
+/// Footers read at the same time.
+pub const FOOTER_READS_MAX: usize = 8;
+
+/// Packs that one repository may have: a writer keeps their names and sizes, about 24 bytes each.
+pub const PACKS_MAX: usize = 4_000_000;
+
+/// Pack keys that a repository keeps for reading.
+pub const PACK_KEYS_CACHED_MAX: usize = 1_024;
+
+/// Footers that a verification keeps.
+pub const FOOTERS_CACHED_MAX: usize = 64;
+
+/// Damaged chunks that a report names one by one; all are counted.
+pub const DAMAGE_LISTED_MAX: usize = 1_000;
