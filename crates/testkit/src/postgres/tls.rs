@@ -1,0 +1,42 @@
+//! A CA of the test's own and a certificate for a test server.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+
+use super::account::Account;
+
+/// The CA's certificate, in the server's directory.
+pub(super) const CA_FILE: &str = "ca.pem";
+
+/// Writes CA, certificate and key; returns the settings that make the server use them.
+pub(super) fn write(directory: &Path, account: &Account) -> anyhow::Result<Vec<(String, String)>> {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, "coffer test CA");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let authority_key = KeyPair::generate()?;
+    let authority_certificate = authority.self_signed(&authority_key)?;
+
+    let mut server = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    server.distinguished_name.push(DnType::CommonName, "localhost");
+    let server_key = KeyPair::generate()?;
+    let server_certificate =
+        server.signed_by(&server_key, &Issuer::new(authority, authority_key))?;
+
+    fs::write(directory.join(CA_FILE), authority_certificate.pem())?;
+    let certificate_path = directory.join("server.pem");
+    fs::write(&certificate_path, server_certificate.pem())?;
+    let key_path = directory.join("server.key");
+    fs::write(&key_path, server_key.serialize_pem())?;
+    // The server refuses a key that others could read.
+    fs::set_permissions(&key_path, fs::Permissions::from_mode(0o600))?;
+    for path in [&certificate_path, &key_path] {
+        account.own(path)?;
+    }
+    Ok(vec![
+        ("ssl".to_owned(), "on".to_owned()),
+        ("ssl_cert_file".to_owned(), certificate_path.display().to_string()),
+        ("ssl_key_file".to_owned(), key_path.display().to_string()),
+    ])
+}
