@@ -1,5 +1,29 @@
 //! A PostgreSQL database, consistently and in parallel, into a manifest and back.
 //!
+//! What holds, always:
+//!
+//! * One exported snapshot serves all workers of a backup; the source is never written to.
+//! * Memory is bounded by workers × a constant, plus about a kilobyte per table; it does not grow with the rows.
+//! * What was backed up is named in the manifest with row counts and content hashes, and what could not be proved is
+//!   named as such.
+//! * A secret is in no argument list, no error and no log line.
+//!
 //! This crate knows PostgreSQL and the store. It may not know Azure, HTTP or the metadata database.
 
+pub mod connect;
+pub mod error;
+pub mod files;
 pub mod manifest;
+pub mod monitor;
+pub mod part;
+pub mod proof;
+pub mod restore;
+pub mod row_hash;
+pub mod session;
+pub mod tools;
+
+pub use connect::{ConnectOptions, SecretFormatError, SslMode};
+pub use error::{Error, Problem};
+pub use monitor::{Monitor, Phase, Progress, SilentMonitor};
+pub use proof::{Difference, Proof};
+pub use tools::Tools;

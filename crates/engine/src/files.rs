@@ -1,0 +1,1 @@
+//! Restoring a recovery point as files.

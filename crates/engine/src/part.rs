@@ -1,0 +1,201 @@
+//! Writing and reading a [`Part`]: JSON lines or bytes kept in chunks, as a stream of bounded memory.
+
+use bytes::Bytes;
+use coffer_store::{ChunkKind, ChunkRef, PackStream, Repository};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::{Error, Result};
+use crate::manifest::Part;
+
+/// Plain bytes of a chunk of a part, at most.
+pub const PART_CHUNK_BYTES: usize = 1024 * 1024;
+/// Longest JSON line that a reader accepts. A line of a table with very many columns is the longest there is.
+pub const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Collects lines or bytes into chunks.
+#[derive(Debug)]
+pub struct PartWriter {
+    kind: ChunkKind,
+    buffer: Vec<u8>,
+    part: Part,
+    /// Chunks of the same part in the previous recovery point, to be referred to where they are equal.
+    previous: Vec<ChunkRef>,
+}
+
+impl PartWriter {
+    /// Starts an empty part.
+    #[must_use]
+    pub fn new(kind: ChunkKind) -> Self {
+        Self::with_previous(kind, Vec::new())
+    }
+
+    /// Starts an empty part that may turn out to be like an earlier one.
+    #[must_use]
+    pub fn with_previous(kind: ChunkKind, previous: Vec<ChunkRef>) -> Self {
+        Self { kind, buffer: Vec::new(), part: Part::default(), previous }
+    }
+
+    /// Adds an item as one JSON line.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when a full chunk can't be stored.
+    pub async fn line<T: Serialize>(&mut self, stream: &mut PackStream, item: &T) -> Result<()> {
+        serde_json::to_writer(&mut self.buffer, item).map_err(|error| Error::Manifest {
+            message: format!("an item can't be written as JSON: {error}"),
+        })?;
+        self.buffer.push(b'\n');
+        self.part.items += 1;
+        while self.buffer.len() >= PART_CHUNK_BYTES {
+            self.flush(stream, PART_CHUNK_BYTES).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when a full chunk can't be stored.
+    pub async fn bytes(&mut self, stream: &mut PackStream, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let taken = bytes.len().min(PART_CHUNK_BYTES - self.buffer.len());
+            self.buffer.extend_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            if self.buffer.len() == PART_CHUNK_BYTES {
+                self.flush(stream, PART_CHUNK_BYTES).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an item of a part that holds bytes.
+    pub fn count_item(&mut self) {
+        self.part.items += 1;
+    }
+
+    /// Stores what is left and returns the part.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when it can't be stored.
+    pub async fn finish(mut self, stream: &mut PackStream) -> Result<Part> {
+        if !self.buffer.is_empty() {
+            self.flush(stream, self.buffer.len()).await?;
+        }
+        Ok(self.part)
+    }
+
+    async fn flush(&mut self, stream: &mut PackStream, length: usize) -> Result<()> {
+        let candidate = self.previous.get(self.part.chunks.len());
+        let chunk = stream.put(self.kind, &self.buffer[..length], candidate).await;
+        self.part.chunks.push(chunk.map_err(Error::store("store a list"))?);
+        self.part.plain_bytes += length as u64;
+        self.buffer.drain(..length);
+        Ok(())
+    }
+}
+
+/// Reads a part from its beginning.
+#[derive(Debug)]
+pub struct PartReader {
+    repository: Repository,
+    chunks: std::vec::IntoIter<ChunkRef>,
+    /// Read but not handed out.
+    rest: Bytes,
+    items_left: u64,
+}
+
+impl PartReader {
+    /// Nothing is read yet.
+    #[must_use]
+    pub fn new(repository: &Repository, part: &Part) -> Self {
+        Self {
+            repository: repository.clone(),
+            chunks: part.chunks.clone().into_iter(),
+            rest: Bytes::new(),
+            items_left: part.items,
+        }
+    }
+
+    /// The next bytes, as many as are at hand; none at the end.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when a chunk can't be read.
+    pub async fn bytes(&mut self) -> Result<Option<Bytes>> {
+        if self.rest.is_empty() && !self.fill().await? {
+            return Ok(None);
+        }
+        Ok(Some(std::mem::take(&mut self.rest)))
+    }
+
+    /// The next `length` bytes at most; fewer at the end of a chunk, none at the end of the part.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when a chunk can't be read.
+    pub async fn bytes_at_most(&mut self, length: usize) -> Result<Option<Bytes>> {
+        if self.rest.is_empty() && !self.fill().await? {
+            return Ok(None);
+        }
+        let length = length.min(self.rest.len());
+        Ok(Some(self.rest.split_to(length)))
+    }
+
+    /// The next item of a part of JSON lines; none at the end.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when a chunk can't be read, [`Error::Manifest`] when it is not what it should be or ends early.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
+        let Some(line) = self.line().await? else {
+            return if self.items_left == 0 { Ok(None) } else { Err(damaged("a list ends early")) };
+        };
+        if self.items_left == 0 {
+            return Err(damaged("a list is longer than its manifest says"));
+        }
+        self.items_left -= 1;
+        let item = serde_json::from_slice(&line);
+        item.map(Some)
+            .map_err(|error| damaged(&format!("an item of a list can't be understood: {error}")))
+    }
+
+    async fn line(&mut self) -> Result<Option<Bytes>> {
+        let mut line = Vec::new();
+        loop {
+            if self.rest.is_empty() && !self.fill().await? {
+                return if line.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(damaged("a list ends in the middle of a line"))
+                };
+            }
+            let Some(end) = memchr::memchr(b'\n', &self.rest) else {
+                line.extend_from_slice(&self.rest);
+                self.rest.clear();
+                if line.len() > LINE_BYTES_MAX {
+                    return Err(damaged("a line of a list is too long"));
+                }
+                continue;
+            };
+            let last = self.rest.split_to(end);
+            // The newline itself.
+            drop(self.rest.split_to(1));
+            if line.is_empty() {
+                return Ok(Some(last));
+            }
+            line.extend_from_slice(&last);
+            return Ok(Some(line.into()));
+        }
+    }
+
+    async fn fill(&mut self) -> Result<bool> {
+        for chunk in self.chunks.by_ref() {
+            self.rest =
+                self.repository.read_chunk(&chunk).await.map_err(Error::store("read a chunk"))?;
+            if !self.rest.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn damaged(message: &str) -> Error {
+    Error::Manifest { message: message.to_owned() }
+}
