@@ -1,0 +1,117 @@
+//! What a backup instance protects, and with which credentials.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::tagged::{object_type, tagged, text_enum};
+
+/// The database or server that is protected or restored to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Datasource {
+    /// Its id.
+    #[serde(rename = "resourceID", alias = "resourceId")]
+    pub resource_id: String,
+    /// Its address; clients send an empty text, which is echoed and means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_uri: Option<String>,
+    /// `Microsoft.DBforPostgreSQL/servers/databases` and the like.
+    #[serde(alias = "dataSourceType", default, skip_serializing_if = "Option::is_none")]
+    pub datasource_type: Option<String>,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<String>,
+    /// Its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_type: Option<String>,
+    /// Its region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_location: Option<String>,
+    /// Further properties; PostgreSQL has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_properties: Option<Value>,
+    /// The discriminator.
+    #[serde(default)]
+    pub object_type: DatasourceObjectType,
+}
+
+/// What the [`Datasource`] lies in: a database's server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatasourceSet {
+    /// Its id.
+    #[serde(rename = "resourceID", alias = "resourceId")]
+    pub resource_id: String,
+    /// Its address; clients send an empty text, which is echoed and means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_uri: Option<String>,
+    /// `Microsoft.DBforPostgreSQL/servers/databases` and the like.
+    #[serde(alias = "dataSourceType", default, skip_serializing_if = "Option::is_none")]
+    pub datasource_type: Option<String>,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<String>,
+    /// Its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_type: Option<String>,
+    /// Its region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_location: Option<String>,
+    /// Further properties; PostgreSQL has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_properties: Option<Value>,
+    /// The discriminator.
+    #[serde(default)]
+    pub object_type: DatasourceSetObjectType,
+}
+
+object_type! {
+    /// The discriminator of a [`Datasource`].
+    DatasourceObjectType = "Datasource"
+}
+
+object_type! {
+    /// The discriminator of a [`DatasourceSet`].
+    DatasourceSetObjectType = "DatasourceSet"
+}
+
+tagged! {
+    /// The credentials for a source; there is one kind.
+    pub enum AuthCredentials, First, default SecretStoreBasedAuthCredentials {
+        /// The name of a secret in a key vault.
+        SecretStoreBasedAuthCredentials,
+    }
+}
+
+/// The name of a secret.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretStoreBasedAuthCredentials {
+    /// Where the secret is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_store_resource: Option<SecretStoreResource>,
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretStoreResource {
+    /// Which kind of store.
+    pub secret_store_type: SecretStoreType,
+    /// The secret's address, with or without a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// Never written by the service but as `null`, and not kept when sent.
+    #[serde(default)]
+    pub value: Option<String>,
+}
+
+text_enum! {
+    /// The kinds of secret stores.
+    pub enum SecretStoreType {
+        /// What a client sends that didn't choose.
+        Invalid = "Invalid",
+        /// A key vault.
+        AzureKeyVault = "AzureKeyVault",
+    }
+}
