@@ -38,10 +38,10 @@ pub struct AbsoluteDeleteOption {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetCopySetting {
-    /// When it is made.
-    pub copy_after: CopyOption,
     /// Where.
     pub data_store: DataStoreInfoBase,
+    /// When it is made.
+    pub copy_after: CopyOption,
 }
 
 tagged! {
