@@ -81,7 +81,10 @@ macro_rules! hex_name {
                 if parse_hex(&text, &mut bytes) {
                     Ok(Self(bytes))
                 } else {
-                    Err(D::Error::custom(concat!(stringify!($name), " is not lower-case hexadecimal of the right length")))
+                    Err(D::Error::custom(concat!(
+                        stringify!($name),
+                        " is not lower-case hexadecimal of the right length"
+                    )))
                 }
             }
         }
@@ -185,7 +188,8 @@ impl Serialize for ChunkKind {
 impl<'de> Deserialize<'de> for ChunkKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let code = u8::deserialize(deserializer)?;
-        Self::from_code(code).ok_or_else(|| D::Error::custom(format_args!("unknown kind of chunk {code}")))
+        Self::from_code(code)
+            .ok_or_else(|| D::Error::custom(format_args!("unknown kind of chunk {code}")))
     }
 }
 

@@ -14,13 +14,22 @@
 //! the time passes it in.
 
 mod chunk;
+mod codec;
+mod crypto;
 mod error;
 mod keyring;
+mod known;
 mod lease;
 pub mod limits;
+mod local;
 mod location;
 mod manifest;
 mod master_key;
+mod objects;
+mod pack;
+mod pack_stream;
+mod path;
+mod reader;
 mod repository;
 mod stats;
 mod verify;
@@ -34,7 +43,8 @@ pub use location::{create_location, list_repositories, list_vaults, open_locatio
 pub use manifest::{Manifest, ManifestInfo, Manifests, UnreadableManifest};
 pub use master_key::MasterKey;
 pub use object_store::ObjectStore;
+pub use pack_stream::PackStream;
 pub use repository::Repository;
 pub use stats::WriterStats;
 pub use verify::{Damage, Verifier, VerifyDepth, VerifyReport};
-pub use writer::{PackStream, Writer, WriterOptions};
+pub use writer::{Writer, WriterOptions};

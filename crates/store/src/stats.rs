@@ -66,7 +66,8 @@ impl Counters {
     pub(crate) fn read(&self) -> WriterStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (stored, stored_plain) = (get(&self.stored_chunks), get(&self.stored_plain_bytes));
-        let (deduplicated, deduplicated_plain) = (get(&self.deduplicated_chunks), get(&self.deduplicated_plain_bytes));
+        let (deduplicated, deduplicated_plain) =
+            (get(&self.deduplicated_chunks), get(&self.deduplicated_plain_bytes));
         let (resumed, resumed_plain) = (get(&self.resumed_chunks), get(&self.resumed_plain_bytes));
         WriterStats {
             chunks: stored + deduplicated + resumed,

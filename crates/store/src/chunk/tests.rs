@@ -15,14 +15,18 @@ fn sample() -> ChunkRef {
 #[test]
 fn a_reference_is_a_short_array_in_json_and_comes_back() {
     let text = serde_json::to_string(&sample()).unwrap();
-    assert_eq!(text, format!("[\"{}\",7,\"0000000000000007{}\",3,56,99,1000]", "ab".repeat(32), "cd".repeat(8)));
+    assert_eq!(
+        text,
+        format!("[\"{}\",7,\"0000000000000007{}\",3,56,99,1000]", "ab".repeat(32), "cd".repeat(8))
+    );
     assert_eq!(serde_json::from_str::<ChunkRef>(&text).unwrap(), sample());
 }
 
 #[test]
 fn names_have_one_spelling() {
     assert_eq!(PackId::parse(&sample().pack.to_string()), Some(sample().pack));
-    for wrong in ["", "00", "zz000000000000000000000000000000", "AB000000000000000000000000000000"] {
+    for wrong in ["", "00", "zz000000000000000000000000000000", "AB000000000000000000000000000000"]
+    {
         assert_eq!(PackId::parse(wrong), None, "{wrong}");
     }
     assert!(serde_json::from_str::<ChunkId>(&format!("\"{}\"", "AB".repeat(32))).is_err());

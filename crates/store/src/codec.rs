@@ -1,0 +1,181 @@
+//! One chunk: hash, compress, check, seal; and back (`docs/format.md` §7).
+//!
+//! Everything is done in the buffer that becomes the pack, so that a chunk's bytes are copied once on their way: by the
+//! compressor.
+
+use std::io::Cursor;
+
+use aws_lc_rs::aead::{Aad, LessSafeKey};
+use bytes::Bytes;
+use zstd::bulk::{Compressor, Decompressor};
+
+use crate::{
+    chunk::{ChunkId, ChunkKind, ChunkRef},
+    crypto::{FORMAT_VERSION, SecretKey, TAG_BYTES, nonce},
+    error::{Error, Result},
+    limits::CHUNK_BYTES_MAX,
+};
+
+/// Plain bytes follow.
+const ENCODING_PLAIN: u8 = 0;
+/// One zstd frame follows.
+const ENCODING_ZSTD: u8 = 1;
+/// What sealing adds to the encoded bytes: the encoding and the tag.
+pub(crate) const OVERHEAD_BYTES: usize = 1 + TAG_BYTES;
+
+/// Name of a chunk with these plain bytes.
+pub(crate) fn chunk_id(key: &SecretKey, plain: &[u8]) -> ChunkId {
+    ChunkId(*blake3::keyed_hash(&key.0, plain).as_bytes())
+}
+
+/// Compresses, and proves by decompressing that nothing was lost. One per stream; keeps its memory from chunk to chunk.
+pub(crate) struct Encoder {
+    compressor: Compressor<'static>,
+    decompressor: Decompressor<'static>,
+    /// What decompressing gives back, for the comparison.
+    check: Vec<u8>,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Encoder")
+    }
+}
+
+impl Encoder {
+    pub(crate) fn new(level: i32) -> Result<Self> {
+        let failed = |error: std::io::Error| Error::invalid(format!("zstd level {level}: {error}"));
+        Ok(Self {
+            compressor: Compressor::new(level).map_err(failed)?,
+            decompressor: Decompressor::new().map_err(failed)?,
+            check: Vec::new(),
+        })
+    }
+
+    /// Appends encoding and encoded bytes to `buffer`.
+    pub(crate) fn encode(&mut self, plain: &[u8], buffer: &mut Vec<u8>) -> Result<()> {
+        let start = buffer.len();
+        buffer.reserve(
+            zstd::zstd_safe::compress_bound(plain.len()).max(plain.len()) + OVERHEAD_BYTES,
+        );
+        buffer.push(ENCODING_ZSTD);
+        if self.compress(plain, buffer) && buffer.len() - start <= plain.len() {
+            return self.verify(plain, &buffer[start + 1..]);
+        }
+        buffer.truncate(start);
+        buffer.push(ENCODING_PLAIN);
+        buffer.extend_from_slice(plain);
+        Ok(())
+    }
+
+    /// Appends one frame. A failure of the compressor is no failure of the backup: the plain bytes are stored then.
+    fn compress(&mut self, plain: &[u8], buffer: &mut Vec<u8>) -> bool {
+        let mut tail = Cursor::new(&mut *buffer);
+        tail.set_position(tail.get_ref().len() as u64);
+        self.compressor.compress_to_buffer(plain, &mut tail).is_ok()
+    }
+
+    fn verify(&mut self, plain: &[u8], frame: &[u8]) -> Result<()> {
+        self.check.clear();
+        self.check.reserve(plain.len());
+        match self.decompressor.decompress_to_buffer(frame, &mut self.check) {
+            Ok(_) if self.check == plain => Ok(()),
+            Ok(_) | Err(_) => Err(Error::corrupt(
+                "a chunk being written",
+                "decompressing what was just compressed gives other bytes: memory or processor are faulty",
+            )),
+        }
+    }
+}
+
+/// Decodes what [`Encoder::encode`] appended; the result has exactly `plain_bytes`.
+pub(crate) fn decode(
+    encoded: Bytes,
+    plain_bytes: usize,
+    what: impl Fn() -> String,
+) -> Result<Bytes> {
+    let Some(encoding) = encoded.first().copied() else {
+        return Err(Error::corrupt(what(), "it is empty"));
+    };
+    let data = encoded.slice(1..);
+    let plain = match encoding {
+        ENCODING_PLAIN => data,
+        ENCODING_ZSTD => {
+            let mut plain = Vec::with_capacity(plain_bytes);
+            Decompressor::new()
+                .and_then(|mut decompressor| decompressor.decompress_to_buffer(&data, &mut plain))
+                .map_err(|error| {
+                    Error::corrupt(what(), format!("it does not decompress: {error}"))
+                })?;
+            Bytes::from(plain)
+        }
+        other => return Err(Error::corrupt(what(), format!("its encoding {other} is not known"))),
+    };
+    if plain.len() != plain_bytes {
+        return Err(Error::corrupt(
+            what(),
+            format!("it has {} plain bytes instead of {plain_bytes}", plain.len()),
+        ));
+    }
+    Ok(plain)
+}
+
+/// Seals `buffer[start..]` in place as chunk `number` and appends the tag.
+pub(crate) fn seal(
+    key: &LessSafeKey,
+    id: &ChunkId,
+    kind: ChunkKind,
+    number: u32,
+    buffer: &mut Vec<u8>,
+    start: usize,
+) -> Result<()> {
+    let associated = Aad::from(associated_data(id, kind, number));
+    let tag = key
+        .seal_in_place_separate_tag(nonce(number), associated, &mut buffer[start..])
+        .map_err(|_| Error::invalid("a chunk too long to seal"))?;
+    buffer.extend_from_slice(tag.as_ref());
+    Ok(())
+}
+
+/// From stored bytes to the plain bytes that the reference promises.
+pub(crate) fn open(
+    key: &LessSafeKey,
+    id_key: &SecretKey,
+    chunk: &ChunkRef,
+    stored: Bytes,
+) -> Result<Bytes> {
+    let what = || describe(chunk);
+    let mut buffer = Vec::from(stored);
+    let associated = Aad::from(associated_data(&chunk.id, chunk.kind, chunk.number));
+    let encoded_bytes = key
+        .open_in_place(nonce(chunk.number), associated, &mut buffer)
+        .map_err(|_| Error::corrupt(what(), "its authentication failed"))?
+        .len();
+    buffer.truncate(encoded_bytes);
+    let plain_bytes = chunk.plain_bytes as usize;
+    if plain_bytes > CHUNK_BYTES_MAX {
+        return Err(Error::corrupt(what(), "it says to be larger than any chunk"));
+    }
+    let plain = decode(Bytes::from(buffer), plain_bytes, what)?;
+    if chunk_id(id_key, &plain) != chunk.id {
+        return Err(Error::corrupt(what(), "its content is not what its name says"));
+    }
+    Ok(plain)
+}
+
+/// A chunk's name for people.
+pub(crate) fn describe(chunk: &ChunkRef) -> String {
+    format!("chunk {} (number {} of pack {})", chunk.id, chunk.number, chunk.pack)
+}
+
+fn associated_data(id: &ChunkId, kind: ChunkKind, number: u32) -> [u8; 38] {
+    let mut data = [0; 38];
+    data[0] = FORMAT_VERSION;
+    data[1] = kind.code();
+    data[2..6].copy_from_slice(&number.to_le_bytes());
+    data[6..].copy_from_slice(&id.0);
+    data
+}
+
+#[cfg(test)]
+mod tests;
