@@ -65,7 +65,7 @@ pub enum Error {
     MissingPrivileges {
         /// Role that logged in.
         role: String,
-        /// What can't be read, such as `SELECT on table public.orders`; at most [``MISSING_MAX` of the check`].
+        /// What can't be read, such as `SELECT on table public.orders`; at most [`crate::check::MISSING_MAX`].
         objects: Vec<String>,
         /// Statements that a superuser or the owner runs to put it right.
         grants: Vec<String>,

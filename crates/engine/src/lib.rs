@@ -10,6 +10,9 @@
 //!
 //! This crate knows PostgreSQL and the store. It may not know Azure, HTTP or the metadata database.
 
+pub mod backup;
+mod catalog;
+pub mod check;
 pub mod connect;
 pub mod error;
 pub mod files;
@@ -21,9 +24,13 @@ pub mod restore;
 pub mod row_hash;
 pub mod session;
 pub mod tools;
+pub mod verify;
 
+pub use backup::{BackupOptions, BackupOutcome, BackupRequest, backup};
+pub use check::{SourceReport, check_source};
 pub use connect::{ConnectOptions, SecretFormatError, SslMode};
 pub use error::{Error, Problem};
 pub use monitor::{Monitor, Phase, Progress, SilentMonitor};
 pub use proof::{Difference, Proof};
 pub use tools::Tools;
+pub use verify::{describe_recovery_point, verify_recovery_point};

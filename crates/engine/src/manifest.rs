@@ -256,6 +256,9 @@ pub struct Table {
     pub heap_blocks: u64,
     /// Bytes of heap and TOAST when it was planned.
     pub total_bytes: u64,
+    /// Heap blocks of each range but the last; 0 where the table was read whole. The next backup keeps to it, so that
+    /// unchanged blocks give the same chunks.
+    pub range_blocks: u64,
     /// The rows.
     pub ranges: Ranges,
     /// Sum over the ranges.

@@ -1,0 +1,152 @@
+//! Taking a backup: locks, one exported snapshot, the schema by the server's own tool, the rows by parallel workers.
+//!
+//! Order matters and is this: check; lock every table; take and export the snapshot; see that no table was truncated or
+//! rewritten in between; archive the schema; read rows, large objects and lists under the snapshot; read sequences after
+//! it; wait until the server's log is durable up to the snapshot; seal. The source is never written to. Until the schema
+//! is archived a lock that is not granted lets go of everything and starts over; after that nothing waits for a lock for
+//! long, because the session that holds them all reads what a worker can't.
+
+mod candidates;
+mod collector;
+mod copy_out;
+mod dispatcher;
+mod hold;
+mod identity;
+mod large_objects;
+mod previous;
+mod reporter;
+mod run;
+mod schema;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coffer_store::{Lease, Repository, WriterStats};
+use tokio_util::sync::CancellationToken;
+
+use crate::connect::ConnectOptions;
+use crate::error::{Error, Result};
+use crate::manifest::{Totals, Warning};
+use crate::monitor::Monitor;
+use crate::tools::Tools;
+
+/// A backup to take.
+#[derive(Debug, Clone)]
+pub struct BackupRequest {
+    /// The database.
+    pub source: ConnectOptions,
+    /// Installed tools.
+    pub tools: Tools,
+    /// 32 lower-case hexadecimal digits: the name of the recovery point to be.
+    pub recovery_point_id: String,
+    /// Names kept in the manifest: enough to rebuild the caller's records from the storage alone.
+    pub labels: BTreeMap<String, String>,
+    /// How.
+    pub options: BackupOptions,
+    /// An existing local directory for the tool's output, which holds no rows.
+    pub work_dir: PathBuf,
+}
+
+/// How a backup is taken.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// Connections that read rows; 1 to [`WORKERS_MAX`].
+    pub workers: usize,
+    /// Plain bytes that a chunk of rows should have.
+    pub chunk_bytes: usize,
+    /// Bytes of heap and TOAST that a range should have.
+    pub range_bytes: u64,
+    /// Bytes of a pack.
+    pub pack_bytes: usize,
+    /// Compression level.
+    pub zstd_level: i32,
+    /// How long one attempt waits for a lock. Whoever queues behind a lock that we wait for waits as long.
+    pub lock_timeout: Duration,
+    /// Attempts to get all locks, the snapshot and the schema.
+    pub lock_attempts: u32,
+    /// The recovery point to refer to where content is equal, usually the newest.
+    pub previous: Option<String>,
+}
+
+/// Most workers of one backup.
+pub const WORKERS_MAX: usize = 64;
+
+impl Default for BackupOptions {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            chunk_bytes: 1024 * 1024,
+            range_bytes: 8 * 1024 * 1024,
+            pack_bytes: coffer_store::limits::PACK_TARGET_BYTES_DEFAULT,
+            zstd_level: 1,
+            lock_timeout: Duration::from_secs(10),
+            lock_attempts: 5,
+            previous: None,
+        }
+    }
+}
+
+/// A backup that was taken and sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupOutcome {
+    /// As requested.
+    pub recovery_point_id: String,
+    /// Time of the snapshot by the server's clock, microseconds since 1970.
+    pub taken_at_unix_us: i64,
+    /// What it holds.
+    pub totals: Totals,
+    /// What a person should know; also in the manifest.
+    pub warnings: Vec<Warning>,
+    /// `pg_database_size()` of the source.
+    pub source_database_bytes: u64,
+    /// What the store did.
+    pub stats: WriterStats,
+}
+
+/// Takes a backup. The lease must be of this repository, and the caller renews it meanwhile.
+///
+/// When `cancel` fires, the server is asked to stop what it runs for this backup, and [`Error::Cancelled`] comes back
+/// within seconds. Whatever was stored by then is found again by the next backup.
+///
+/// # Errors
+/// Any but those of a restore. Nothing is sealed then, and no lock or snapshot is left behind.
+pub async fn backup(
+    request: BackupRequest,
+    repository: &Repository,
+    lease: &Lease,
+    monitor: Arc<dyn Monitor>,
+    cancel: CancellationToken,
+) -> Result<BackupOutcome> {
+    validate(&request)?;
+    let run = run::Run::new(request, repository.clone(), lease.clone(), monitor);
+    let cancellers = run.cancellers();
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => {}
+        outcome = Box::pin(run.take()) => return outcome,
+    }
+    // The run, its connections and its tool are gone by now; a statement may still be running on the server.
+    cancellers.cancel_all().await;
+    Err(Error::Cancelled)
+}
+
+fn validate(request: &BackupRequest) -> Result<()> {
+    let options = &request.options;
+    let valid = (1..=WORKERS_MAX).contains(&options.workers)
+        && (64 * 1024..=8 * 1024 * 1024).contains(&options.chunk_bytes)
+        && options.range_bytes >= 64 * 1024
+        && options.lock_attempts >= 1;
+    if valid {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        code: "InvalidOptions",
+        message: format!(
+            "a backup needs 1 to {WORKERS_MAX} workers, chunks of 64 KiB to 8 MiB, ranges of 64 KiB or more and at least \
+             one attempt"
+        ),
+    })
+}

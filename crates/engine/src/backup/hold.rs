@@ -1,0 +1,213 @@
+//! The session that holds a backup together: every table's `ACCESS SHARE` lock, then the exported snapshot.
+//!
+//! Locks come first and the snapshot after, in one transaction: LOCK TABLE takes no snapshot, so the snapshot is younger
+//! than every lock. A table that was locked can't be truncated or rewritten any more, and one that had been was finished
+//! before. Only tables that appeared after the list was read are still without a lock; they are locked late, and if one of
+//! them was rewritten meanwhile the snapshot is thrown away and taken again.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use crate::catalog::database::Server;
+use crate::catalog::relation::{self, Lockable};
+use crate::catalog::{get, one_row};
+use crate::connect::{ConnectOptions, Connection};
+use crate::error::{Error, Result};
+use crate::monitor::Phase;
+use crate::session;
+
+use super::reporter::{Cancellers, Reporter};
+
+/// Tables named by one LOCK statement.
+const LOCK_BATCH: usize = 500;
+/// Snapshots thrown away because of a rewrite, per backup.
+const SNAPSHOTS_MAX: u32 = 10;
+
+/// Locks and snapshot, held as long as this lives.
+pub(super) struct Hold {
+    pub(super) connection: Connection,
+    /// What workers import.
+    pub(super) snapshot_name: String,
+    /// `pg_current_snapshot()`.
+    pub(super) xid_snapshot: String,
+    /// Time of the snapshot by the server's clock.
+    pub(super) taken_at_unix_us: i64,
+    /// Where the log ended after the snapshot was taken.
+    pub(super) insert_lsn: String,
+    /// Snapshots that were thrown away before.
+    pub(super) retaken: u32,
+}
+
+/// Takes locks and snapshot.
+///
+/// A lock that is not granted in time is [`Error::Sql`] 55P03; the caller lets go of everything and tries again.
+pub(super) async fn take(
+    options: &ConnectOptions,
+    server: &Server,
+    lock_timeout: Duration,
+    reporter: &Reporter,
+    cancellers: &Cancellers,
+) -> Result<Hold> {
+    let connection = session::open(options).await?;
+    cancellers.add(&connection);
+    let mut relations = Vec::new();
+    for attempt in 0..SNAPSHOTS_MAX {
+        match snapshot(&connection, server, lock_timeout, reporter).await? {
+            Attempt::Good(taken) => {
+                let Taken { snapshot_name, xid_snapshot, taken_at_unix_us, insert_lsn } = taken;
+                return Ok(Hold {
+                    connection,
+                    snapshot_name,
+                    xid_snapshot,
+                    taken_at_unix_us,
+                    insert_lsn,
+                    retaken: attempt,
+                });
+            }
+            Attempt::Rewritten(found) => {
+                tracing::info!(
+                    ?found,
+                    "tables were rewritten while the snapshot was taken; taking another"
+                );
+                relations = found;
+                execute(&connection, "let go of the snapshot", "ROLLBACK").await?;
+            }
+        }
+    }
+    Err(Error::SnapshotRace { attempts: SNAPSHOTS_MAX, relations })
+}
+
+enum Attempt {
+    Good(Taken),
+    Rewritten(Vec<String>),
+}
+
+struct Taken {
+    snapshot_name: String,
+    xid_snapshot: String,
+    taken_at_unix_us: i64,
+    insert_lsn: String,
+}
+
+async fn snapshot(
+    connection: &Connection,
+    server: &Server,
+    lock_timeout: Duration,
+    reporter: &Reporter,
+) -> Result<Attempt> {
+    reporter.report(Phase::Lock, None);
+    let listed = relation::lockables(connection).await?;
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = {}",
+        lock_timeout.as_millis().max(1)
+    );
+    execute(connection, "begin the transaction of the snapshot", &begin).await?;
+    if let Err(error) = lock(connection, &listed).await {
+        return rewritten_or(connection, error).await;
+    }
+    reporter.report(Phase::Snapshot, None);
+    let row = one_row(
+        connection,
+        "the snapshot",
+        "SELECT pg_export_snapshot(), pg_current_snapshot()::text, (extract(epoch FROM clock_timestamp()) * 1000000)::int8",
+        &[],
+    )
+    .await?;
+    let insert_lsn = crate::catalog::database::insert_lsn(connection, server.in_recovery).await?;
+    let taken = Taken {
+        snapshot_name: get(&row, 0)?,
+        xid_snapshot: get(&row, 1)?,
+        taken_at_unix_us: get(&row, 2)?,
+        insert_lsn,
+    };
+    reporter.report(Phase::Compare, None);
+    let locked: HashSet<Lockable> = listed.into_iter().collect();
+    let late: Vec<_> = relation::lockables(connection)
+        .await?
+        .into_iter()
+        .filter(|table| !locked.contains(table))
+        .collect();
+    if let Err(error) = lock(connection, &late).await {
+        return rewritten_or(connection, error).await;
+    }
+    let rewritten = relation::rewritten(connection).await?;
+    Ok(if rewritten.is_empty() { Attempt::Good(taken) } else { Attempt::Rewritten(rewritten) })
+}
+
+/// A table dropped or renamed since it was listed only means that the list has to be read again.
+async fn rewritten_or(connection: &Connection, error: Error) -> Result<Attempt> {
+    match error.sqlstate() {
+        Some("42P01" | "3F000" | "42809") => {
+            let Error::Sql { message, .. } = error else {
+                return Ok(Attempt::Rewritten(Vec::new()));
+            };
+            Ok(Attempt::Rewritten(vec![message]))
+        }
+        Some("53200") => {
+            execute(connection, "let go of the locks", "ROLLBACK").await?;
+            Err(Error::Unsupported {
+                code: "TooManyTables",
+                message:
+                    "the server's lock table is too small for all tables of the database; raise \
+                          max_locks_per_transaction"
+                        .to_owned(),
+            })
+        }
+        _ => Err(error),
+    }
+}
+
+async fn lock(connection: &Connection, tables: &[Lockable]) -> Result<()> {
+    for batch in tables.chunks(LOCK_BATCH) {
+        // ONLY: partitions and children are listed by themselves.
+        let names: Vec<_> =
+            batch.iter().map(|table| format!("ONLY {}", table.sql_name())).collect();
+        execute(
+            connection,
+            "lock tables",
+            &format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn execute(connection: &Connection, what: &str, sql: &str) -> Result<()> {
+    connection.batch_execute(sql).await.map_err(|error| Error::sql(what, &error))
+}
+
+/// Counts attempts that failed for want of a lock.
+pub(super) struct LockRetry {
+    left: u32,
+    started: Instant,
+}
+
+/// Pause before the next attempt: whoever waited behind us goes first.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+impl LockRetry {
+    pub(super) fn new(attempts: u32) -> Self {
+        Self { left: attempts, started: Instant::now() }
+    }
+
+    /// Waits before the next attempt, or returns the error when there is none or another attempt would not help.
+    pub(super) async fn pause(&mut self, error: Error) -> Result<()> {
+        let message = match &error {
+            Error::Sql { sqlstate, message, .. } if sqlstate == "55P03" => message.clone(),
+            Error::LockTimeout { message, .. } => message.clone(),
+            _ => return Err(error),
+        };
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            let waited_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            return Err(Error::LockTimeout { waited_ms, message });
+        }
+        tracing::info!(
+            message,
+            left = self.left,
+            "locks were not granted in time; letting go and trying again"
+        );
+        tokio::time::sleep(RETRY_PAUSE).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! The previous recovery point, as far as a backup refers to it: which chunks held the same place then.
+//!
+//! Only an optimisation: where a list of it can't be read, the backup goes on without, and says so.
+
+use std::collections::{HashMap, VecDeque};
+
+use coffer_store::{ChunkRef, Repository};
+
+use crate::error::Result;
+use crate::manifest::{DatabaseManifest, Mark, Range, Ranges, Table};
+use crate::part::PartReader;
+use crate::verify::describe_recovery_point;
+
+use super::candidates::Candidates;
+
+/// An index of it by oid: a few hundred bytes a table, and more only for the chunks of its inline ranges.
+#[derive(Default)]
+pub(super) struct Previous {
+    root: Option<DatabaseManifest>,
+    tables: HashMap<u32, PreviousTable>,
+}
+
+pub(super) struct PreviousTable {
+    pub(super) relfilenode: u32,
+    pub(super) range_blocks: u64,
+    ranges: Ranges,
+}
+
+impl Previous {
+    pub(super) async fn load(repository: &Repository, recovery_point_id: &str) -> Result<Self> {
+        let root = describe_recovery_point(repository, recovery_point_id).await?;
+        let mut tables = HashMap::new();
+        let mut reader = PartReader::new(repository, &root.tables);
+        while let Some(table) = reader.next::<Table>().await? {
+            let Table { oid, relfilenode, range_blocks, ranges, .. } = table;
+            tables.insert(oid, PreviousTable { relfilenode, range_blocks, ranges });
+        }
+        Ok(Self { root: Some(root), tables })
+    }
+
+    pub(super) fn table(&self, oid: u32) -> Option<&PreviousTable> {
+        self.tables.get(&oid)
+    }
+
+    /// Chunks of one of the lists or runs that the root names.
+    pub(super) fn chunks(
+        &self,
+        of: impl FnOnce(&DatabaseManifest) -> &Vec<ChunkRef>,
+    ) -> Vec<ChunkRef> {
+        self.root.as_ref().map(|root| of(root).clone()).unwrap_or_default()
+    }
+
+    pub(super) fn marks(&self) -> &[Mark] {
+        self.root.as_ref().map_or(&[], |root| &root.snapshot.marks)
+    }
+
+    /// Chunks of the list of a table's ranges, where it has one.
+    pub(super) fn range_list(&self, oid: u32) -> Vec<ChunkRef> {
+        match self.table(oid).map(|table| &table.ranges) {
+            Some(Ranges::Listed(part)) => part.chunks.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The ranges of a table, to be walked alongside the new ones.
+    pub(super) fn ranges(&self, repository: &Repository, oid: u32) -> PreviousRanges {
+        let (inline, listed) = match self.table(oid).map(|table| &table.ranges) {
+            Some(Ranges::Inline(ranges)) => (ranges.clone().into(), None),
+            Some(Ranges::Listed(part)) => {
+                (VecDeque::new(), Some(PartReader::new(repository, part)))
+            }
+            None => (VecDeque::new(), None),
+        };
+        PreviousRanges { inline, listed, ahead: None }
+    }
+}
+
+/// Ascending by first block; read as a stream.
+pub(super) struct PreviousRanges {
+    inline: VecDeque<Range>,
+    listed: Option<PartReader>,
+    ahead: Option<Range>,
+}
+
+impl PreviousRanges {
+    /// Candidates for a range that begins at this block. To be asked for in ascending order.
+    pub(super) async fn candidates(&mut self, start_block: u64) -> Candidates {
+        loop {
+            if self.ahead.is_none() {
+                self.ahead = self.read().await;
+            }
+            match self.ahead.take() {
+                None => return Candidates::default(),
+                Some(range) if range.start_block < start_block => {}
+                Some(range) if range.start_block == start_block => {
+                    return Candidates::new(range.chunks);
+                }
+                Some(range) => {
+                    self.ahead = Some(range);
+                    return Candidates::default();
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Option<Range> {
+        if let Some(range) = self.inline.pop_front() {
+            return Some(range);
+        }
+        match self.listed.as_mut()?.next().await {
+            Ok(range) => range,
+            Err(error) => {
+                tracing::warn!(%error, "ranges of the previous recovery point can't be read; storing without them");
+                self.listed = None;
+                None
+            }
+        }
+    }
+}

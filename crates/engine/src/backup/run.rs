@@ -1,0 +1,399 @@
+//! One backup from beginning to end.
+
+use std::sync::Arc;
+
+use coffer_store::{ChunkKind, Lease, PackStream, Repository, Writer, WriterOptions};
+use serde::Serialize;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use crate::catalog::database::{self, Server, lsn_number};
+use crate::catalog::relation::TableFacts;
+use crate::catalog::{materialized_view, relation, role, sequence};
+use crate::check::{self, CTID_RANGES_SINCE, SourceReport};
+use crate::connect::{ConnectOptions, Connection};
+use crate::error::{Error, Result};
+use crate::manifest::{
+    DatabaseManifest, ENGINE_FORMAT, NotProved, Part, SchemaArchive, Snapshot, Totals, Warning,
+};
+use crate::monitor::{Monitor, Phase};
+use crate::part::PartWriter;
+use crate::session;
+
+use super::collector::{Collected, collect};
+use super::dispatcher::{OUTSTANDING_MAX, dispatch};
+use super::hold::{self, Hold, LockRetry};
+use super::previous::Previous;
+use super::reporter::{Cancellers, Reporter};
+use super::{BackupOutcome, BackupRequest, identity, large_objects, schema, worker};
+
+/// What all parts of a running backup share.
+pub(super) struct Context {
+    pub(super) source: ConnectOptions,
+    pub(super) repository: Repository,
+    pub(super) writer: Writer,
+    pub(super) hold: Hold,
+    pub(super) previous: Previous,
+    pub(super) reporter: Reporter,
+    pub(super) cancellers: Cancellers,
+    /// Encoding of the database, asked of every COPY.
+    pub(super) encoding: String,
+    /// What shapes COPY text besides the table.
+    pub(super) shape_salt: String,
+    pub(super) heap_ranges: bool,
+    pub(super) chunk_bytes: usize,
+    pub(super) range_bytes: u64,
+}
+
+pub(super) struct Run {
+    request: BackupRequest,
+    repository: Repository,
+    lease: Lease,
+    reporter: Reporter,
+    cancellers: Cancellers,
+}
+
+/// What the source turned out to be, and the session outside the snapshot that found it out.
+struct Examined {
+    free: Connection,
+    server: Server,
+    report: SourceReport,
+}
+
+impl Run {
+    pub(super) fn new(
+        request: BackupRequest,
+        repository: Repository,
+        lease: Lease,
+        monitor: Arc<dyn Monitor>,
+    ) -> Self {
+        let reporter = Reporter::new(monitor);
+        Self { request, repository, lease, reporter, cancellers: Cancellers::default() }
+    }
+
+    pub(super) fn cancellers(&self) -> Cancellers {
+        self.cancellers.clone()
+    }
+
+    pub(super) async fn take(self) -> Result<BackupOutcome> {
+        let Examined { free, server, report } = self.examine().await?;
+        let mut warnings = report.warnings.clone();
+        let source = database::source(&free, &server).await?;
+        let previous = self.previous(&mut warnings).await;
+        // Before the snapshot: only then is a mark a bound for what the snapshot saw running.
+        let marks = identity::merge_marks(
+            database::marks(&free, server.in_recovery).await?,
+            previous.marks(),
+        );
+        let (hold, toc) = self.hold_and_schema(&server, &report).await?;
+        if hold.retaken > 0 {
+            let message = format!(
+                "the snapshot was taken {} times: tables were rewritten meanwhile",
+                hold.retaken + 1
+            );
+            warnings.push(Warning { code: "SnapshotRetaken".to_owned(), message });
+        }
+        let context = Arc::new(self.context(&server, hold, previous).await?);
+        let (tables, mut not_proved) = self.tables(&context, &server).await?;
+        let Collected { tables, totals } =
+            read_tables(&context, tables, self.request.options.workers).await?;
+
+        let mut stream = context.writer.stream();
+        let lists =
+            Lists { context: &context, not_proved: &mut not_proved, warnings: &mut warnings };
+        let schema_archive = SchemaArchive {
+            toc: lists.schema(&mut stream, &toc).await?,
+            tool_version: report.pg_dump.version.clone(),
+            tool_major: report.pg_dump.major,
+        };
+        let large_objects = large_objects::store(&context, &mut stream).await?;
+        self.reporter.report(Phase::Lists, None);
+        let mut lists = lists;
+        let roles = lists.roles(&mut stream, server.major()).await?;
+        let materialized_views = lists.materialized_views(&mut stream).await?;
+        let sequences = lists.sequences(&mut stream, &free).await?;
+        let extensions = database::extensions(&context.hold.connection).await?;
+        let database = database::properties(&context.hold.connection, server.major()).await?;
+        stream.finish().await.map_err(Error::store("store lists"))?;
+
+        self.reporter.report(Phase::Flush, None);
+        let snapshot = flushed(&context.hold, &free, &server, marks, &mut warnings).await?;
+        let totals = Totals { database_bytes: server.database_bytes, ..totals };
+        let manifest = DatabaseManifest {
+            engine_format: ENGINE_FORMAT,
+            coffer_version: env!("CARGO_PKG_VERSION").to_owned(),
+            recovery_point_id: self.request.recovery_point_id.clone(),
+            labels: self.request.labels.clone(),
+            source,
+            snapshot,
+            database,
+            schema: schema_archive,
+            extensions,
+            roles,
+            tables,
+            sequences,
+            large_objects,
+            materialized_views,
+            not_proved,
+            warnings,
+            totals,
+        };
+        self.seal(context, manifest).await
+    }
+
+    async fn examine(&self) -> Result<Examined> {
+        self.reporter.report(Phase::Check, None);
+        let free = session::open(&self.request.source).await?;
+        self.cancellers.add(&free);
+        check::refuse_pooler(&free).await?;
+        let (server, report) = check::check_session(&free, &self.request.tools).await?;
+        self.reporter.set_totals(server.database_bytes, report.tables);
+        Ok(Examined { free, server, report })
+    }
+
+    /// A previous recovery point that can't be read makes a backup larger, not impossible.
+    async fn previous(&self, warnings: &mut Vec<Warning>) -> Previous {
+        let Some(id) = &self.request.options.previous else { return Previous::default() };
+        Previous::load(&self.repository, id).await.unwrap_or_else(|error| {
+            let message = format!("recovery point {id} can't be referred to: {error}");
+            tracing::warn!(%error, recovery_point = id, "previous recovery point can't be referred to");
+            warnings.push(Warning { code: "PreviousUnreadable".to_owned(), message });
+            Previous::default()
+        })
+    }
+
+    /// Locks, snapshot and schema, again from the beginning while locks are not granted.
+    async fn hold_and_schema(
+        &self,
+        server: &Server,
+        report: &SourceReport,
+    ) -> Result<(Hold, Vec<u8>)> {
+        let BackupRequest { source, options, work_dir, .. } = &self.request;
+        let mut retry = LockRetry::new(options.lock_attempts);
+        loop {
+            let attempt = async {
+                let hold = hold::take(
+                    source,
+                    server,
+                    options.lock_timeout,
+                    &self.reporter,
+                    &self.cancellers,
+                )
+                .await?;
+                self.reporter.report(Phase::Schema, None);
+                let name = &hold.snapshot_name;
+                let toc =
+                    schema::archive(&report.pg_dump, source, name, options.lock_timeout, work_dir)
+                        .await;
+                toc.map(|toc| (hold, toc))
+            };
+            match attempt.await {
+                Ok(taken) => return Ok(taken),
+                Err(error) => retry.pause(error).await?,
+            }
+        }
+    }
+
+    async fn context(&self, server: &Server, hold: Hold, previous: Previous) -> Result<Context> {
+        let options = &self.request.options;
+        let writer_options =
+            WriterOptions { pack_bytes: options.pack_bytes, zstd_level: options.zstd_level };
+        let writer = self.repository.writer(&self.lease, writer_options).await;
+        Ok(Context {
+            source: self.request.source.clone(),
+            repository: self.repository.clone(),
+            writer: writer.map_err(Error::store("begin to write"))?,
+            hold,
+            previous,
+            reporter: self.reporter.clone(),
+            cancellers: self.cancellers.clone(),
+            encoding: server.encoding.clone(),
+            shape_salt: format!("{} {}", server.version_num, server.encoding),
+            heap_ranges: server.major() >= CTID_RANGES_SINCE,
+            chunk_bytes: options.chunk_bytes,
+            range_bytes: options.range_bytes,
+        })
+    }
+
+    /// Tables to read, and those whose rows are left out with the reason.
+    async fn tables(
+        &self,
+        context: &Context,
+        server: &Server,
+    ) -> Result<(Vec<TableFacts>, Vec<NotProved>)> {
+        let mut not_proved: Vec<_> = relation::foreign_tables(&context.hold.connection)
+            .await?
+            .into_iter()
+            .map(|name| NotProved {
+                object: format!("foreign table {name}"),
+                reason: "its rows are another server's; only its definition is kept".to_owned(),
+            })
+            .collect();
+        let (readable, unreadable): (Vec<_>, Vec<_>) = relation::tables(&context.hold.connection)
+            .await?
+            .into_iter()
+            .partition(|table| !(server.in_recovery && table.persistence == "u"));
+        not_proved.extend(unreadable.iter().map(|table| NotProved {
+            object: format!("table {}", table.display_name()),
+            reason: "it is unlogged and the source is a standby, which can't read it".to_owned(),
+        }));
+        let bytes = readable.iter().map(|table| table.total_bytes).sum();
+        self.reporter.set_totals(bytes, readable.len() as u64);
+        Ok((readable, not_proved))
+    }
+
+    async fn seal(
+        self,
+        context: Arc<Context>,
+        manifest: DatabaseManifest,
+    ) -> Result<BackupOutcome> {
+        let body = serde_json::to_vec(&manifest).map_err(|error| Error::Manifest {
+            message: format!("it can't be written as JSON: {error}"),
+        })?;
+        self.reporter.report(Phase::Seal, None);
+        let sealed = context.writer.clone().seal(&manifest.recovery_point_id, &body).await;
+        let info = sealed.map_err(Error::store("seal the recovery point"))?;
+        self.reporter.report(Phase::Done, None);
+        Ok(BackupOutcome {
+            recovery_point_id: manifest.recovery_point_id,
+            taken_at_unix_us: manifest.snapshot.taken_at_unix_us,
+            totals: manifest.totals,
+            warnings: manifest.warnings,
+            source_database_bytes: manifest.totals.database_bytes,
+            stats: info.stats,
+        })
+    }
+}
+
+/// All rows, by parallel workers.
+async fn read_tables(
+    context: &Arc<Context>,
+    tables: Vec<TableFacts>,
+    workers: usize,
+) -> Result<Collected> {
+    context.reporter.report(Phase::Data, None);
+    let expected = tables.len() as u64;
+    let (jobs, job_queue) = mpsc::channel(2 * workers);
+    let (blocked, blocked_queue) = mpsc::channel(OUTSTANDING_MAX);
+    let (done, done_queue) = mpsc::channel(OUTSTANDING_MAX);
+    let job_queue: worker::Jobs = Arc::new(Mutex::new(job_queue));
+    let mut set = JoinSet::new();
+    for _ in 0..workers {
+        set.spawn(worker::work(
+            Arc::clone(context),
+            Arc::clone(&job_queue),
+            blocked.clone(),
+            done.clone(),
+        ));
+    }
+    set.spawn(worker::work_on_blocked(Arc::clone(context), blocked_queue, done.clone()));
+    // From here on the queues end with those who feed them.
+    drop((job_queue, blocked, done));
+    let watch = async {
+        while let Some(ended) = set.join_next().await {
+            ended.map_err(|error| Error::Protocol {
+                context: "read rows".to_owned(),
+                message: format!("a worker ended: {error}"),
+            })??;
+        }
+        Ok(())
+    };
+    let dispatched = dispatch(Arc::clone(context), tables, jobs);
+    let collected = collect(Arc::clone(context), done_queue);
+    let ((), collected, ()) = tokio::try_join!(dispatched, collected, watch)?;
+    if collected.totals.tables != expected {
+        let message = format!("{} of {expected} tables were read", collected.totals.tables);
+        return Err(Error::Protocol { context: "read rows".to_owned(), message });
+    }
+    Ok(collected)
+}
+
+/// Everything that is neither rows nor large objects.
+struct Lists<'a> {
+    context: &'a Context,
+    not_proved: &'a mut Vec<NotProved>,
+    warnings: &'a mut Vec<Warning>,
+}
+
+impl Lists<'_> {
+    async fn schema(&self, stream: &mut PackStream, toc: &[u8]) -> Result<Part> {
+        let previous = self.context.previous.chunks(|root| &root.schema.toc.chunks);
+        let mut part = PartWriter::with_previous(ChunkKind::SchemaArchive, previous);
+        part.bytes(stream, toc).await?;
+        part.count_item();
+        part.finish(stream).await
+    }
+
+    async fn roles(&self, stream: &mut PackStream, major: u32) -> Result<Part> {
+        let roles = role::roles(&self.context.hold.connection, major).await?;
+        let previous = self.context.previous.chunks(|root| &root.roles.chunks);
+        write_list(stream, ChunkKind::Roles, previous, &roles).await
+    }
+
+    async fn materialized_views(&mut self, stream: &mut PackStream) -> Result<Part> {
+        let views = materialized_view::materialized_views(&self.context.hold.connection).await?;
+        self.not_proved.extend(views.iter().filter(|view| view.populated).map(|view| NotProved {
+            object: format!("materialized view {}.{}", view.schema, view.name),
+            reason: "it is refreshed from the restored tables, not stored".to_owned(),
+        }));
+        let previous = self.context.previous.chunks(|root| &root.materialized_views.chunks);
+        write_list(stream, ChunkKind::MaterializedViewList, previous, &views).await
+    }
+
+    /// Named under the snapshot, read outside it and after it, so that no row has a number that is still to come.
+    async fn sequences(&mut self, stream: &mut PackStream, free: &Connection) -> Result<Part> {
+        let names = sequence::sequences(&self.context.hold.connection).await?;
+        let (sequences, gone) = sequence::positions(free, &names).await?;
+        self.warnings.extend(gone.iter().map(|(schema, name)| Warning {
+            code: "SequenceGone".to_owned(),
+            message: format!(
+                "sequence {schema}.{name} was dropped during the backup; it comes back at its start"
+            ),
+        }));
+        let previous = self.context.previous.chunks(|root| &root.sequences.chunks);
+        write_list(stream, ChunkKind::SequenceList, previous, &sequences).await
+    }
+}
+
+async fn write_list<T: Serialize>(
+    stream: &mut PackStream,
+    kind: ChunkKind,
+    previous: Vec<coffer_store::ChunkRef>,
+    items: &[T],
+) -> Result<Part> {
+    let mut part = PartWriter::with_previous(kind, previous);
+    for item in items {
+        part.line(stream, item).await?;
+    }
+    part.finish(stream).await
+}
+
+/// The snapshot's record, once the server's log is durable up to it.
+async fn flushed(
+    hold: &Hold,
+    free: &Connection,
+    server: &Server,
+    marks: Vec<crate::manifest::Mark>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Snapshot> {
+    let flush_lsn = if server.in_recovery {
+        None
+    } else {
+        let flushed = identity::wait_for_flush(free, &hold.insert_lsn).await?;
+        if lsn_number(&flushed) < lsn_number(&hold.insert_lsn) {
+            warnings.push(Warning {
+                code: "LogNotFlushed".to_owned(),
+                message: "the server's log was not durable up to the snapshot in time; the next backup reads everything"
+                    .to_owned(),
+            });
+        }
+        Some(flushed)
+    };
+    Ok(Snapshot {
+        taken_at_unix_us: hold.taken_at_unix_us,
+        xid_snapshot: hold.xid_snapshot.clone(),
+        insert_lsn: hold.insert_lsn.clone(),
+        flush_lsn,
+        marks,
+    })
+}

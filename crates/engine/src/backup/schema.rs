@@ -1,0 +1,90 @@
+//! The schema, archived by the server's own `pg_dump` under the exported snapshot.
+//!
+//! The archive holds no rows, so it may lie in a local directory for a moment; it is removed whatever happens. The tool is
+//! never waited for without a bound: with an ALTER queued behind our locks it would wait for ever, and no deadlock detector
+//! would see it. Its `--lock-wait-timeout` ends it, and the caller starts over.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt as _;
+
+use crate::connect::ConnectOptions;
+use crate::error::{Error, Result};
+use crate::tools::{STDERR_BYTES_MAX, Tool, scrub};
+
+/// A directory that goes with this value.
+struct Output(PathBuf);
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.0.display(), %error, "output of pg_dump can't be removed");
+        }
+    }
+}
+
+/// The bytes of `toc.dat`. Grows with the number of objects in the schema, not with rows.
+pub(super) async fn archive(
+    tool: &Tool,
+    source: &ConnectOptions,
+    snapshot_name: &str,
+    lock_timeout: Duration,
+    work_dir: &Path,
+) -> Result<Vec<u8>> {
+    let output = Output(work_dir.join(format!("schema-{}", uuid::Uuid::new_v4().simple())));
+    let started = Instant::now();
+    let mut command = tool.command(source);
+    command
+        .args([
+            "--format=directory",
+            "--schema-only",
+            "--quote-all-identifiers",
+            "--compress=0",
+            "--no-password",
+        ])
+        .arg(format!("--snapshot={snapshot_name}"))
+        .arg(format!("--lock-wait-timeout={}", lock_timeout.as_millis().max(1)))
+        .arg("--file")
+        .arg(&output.0)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(Error::io("start pg_dump"))?;
+    let stderr = match child.stderr.take() {
+        Some(stderr) => last_words(stderr).await?,
+        None => Vec::new(),
+    };
+    let status = child.wait().await.map_err(Error::io("wait for pg_dump"))?;
+    if !status.success() {
+        let stderr = scrub(&stderr, source);
+        // The statement is quoted in every language that the server may speak; the message is not.
+        if stderr.contains("LOCK TABLE") && started.elapsed() >= lock_timeout {
+            let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            return Err(Error::LockTimeout { waited_ms, message: stderr });
+        }
+        return Err(Error::Tool { tool: "pg_dump", status: status.to_string(), stderr });
+    }
+    tokio::fs::read(output.0.join("toc.dat"))
+        .await
+        .map_err(Error::io("read the archive of the schema"))
+}
+
+/// Reads to the end and keeps the last part: the tool must not block on a full pipe, nor fill memory.
+async fn last_words(mut pipe: impl tokio::io::AsyncRead + Unpin) -> Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = pipe.read(&mut buffer).await.map_err(Error::io("read what pg_dump says"))?;
+        if count == 0 {
+            return Ok(kept);
+        }
+        kept.extend_from_slice(&buffer[..count]);
+        // Twice what is shown, so that a secret cut in half at the front is cut away with it.
+        if kept.len() > 4 * STDERR_BYTES_MAX {
+            kept.drain(..kept.len() - 2 * STDERR_BYTES_MAX);
+        }
+    }
+}

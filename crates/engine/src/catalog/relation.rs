@@ -1,0 +1,124 @@
+//! Tables: which have to be locked, which have rows of their own, and how large they are.
+
+use tokio_postgres::Client;
+
+use super::{USER_SCHEMA, get, get_u64, rows};
+use crate::error::Result;
+use crate::session::qualified;
+
+/// A table or partitioned table that is locked for the time of the backup.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Lockable {
+    pub(crate) oid: u32,
+    pub(crate) schema: String,
+    pub(crate) name: String,
+}
+
+impl Lockable {
+    pub(crate) fn sql_name(&self) -> String {
+        qualified(&self.schema, &self.name)
+    }
+}
+
+/// Everything that `pg_dump` locks: tables and partitioned tables, members of extensions included.
+pub(crate) async fn lockables(client: &Client) -> Result<Vec<Lockable>> {
+    let sql = format!(
+        "SELECT c.oid, n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {USER_SCHEMA} ORDER BY c.oid"
+    );
+    let found = rows(client, "the list of tables", &sql, &[]).await?;
+    found
+        .iter()
+        .map(|row| Ok(Lockable { oid: get(row, 0)?, schema: get(row, 1)?, name: get(row, 2)? }))
+        .collect()
+}
+
+/// Names of tables whose files, under the snapshot, are not those that are there now, or whose name means another
+/// relation now. To an older snapshot such a table looks empty: TRUNCATE and rewrites are not MVCC-safe.
+pub(crate) async fn rewritten(client: &Client) -> Result<Vec<String>> {
+    // The left sides are of the snapshot; the functions look into the newest catalog.
+    let sql = format!(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {USER_SCHEMA} AND (\
+           (c.relkind = 'r' AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)) \
+           OR to_regclass(format('%I.%I', n.nspname, c.relname)) IS DISTINCT FROM c.oid) ORDER BY 1"
+    );
+    let found = rows(client, "the files of tables", &sql, &[]).await?;
+    found.iter().map(|row| get(row, 0)).collect()
+}
+
+/// A table with rows of its own, as it is planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TableFacts {
+    pub(crate) oid: u32,
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    pub(crate) relfilenode: u32,
+    pub(crate) tablespace_oid: u32,
+    pub(crate) persistence: String,
+    pub(crate) access_method: String,
+    pub(crate) partition_root: Option<(String, String)>,
+    pub(crate) extension: Option<String>,
+    pub(crate) extension_condition: Option<String>,
+    pub(crate) heap_blocks: u64,
+    pub(crate) total_bytes: u64,
+}
+
+impl TableFacts {
+    pub(crate) fn sql_name(&self) -> String {
+        qualified(&self.schema, &self.name)
+    }
+
+    pub(crate) fn display_name(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
+/// All tables with rows that belong into the backup, largest first: no members of extensions, except their
+/// configuration tables.
+pub(crate) async fn tables(client: &Client) -> Result<Vec<TableFacts>> {
+    let sql = format!(
+        "WITH config AS (SELECT e.extname::text AS extension, x.oid, nullif(x.condition, '') AS condition \
+           FROM pg_extension e CROSS JOIN LATERAL unnest(e.extconfig, e.extcondition) AS x(oid, condition)) \
+         SELECT c.oid, n.nspname::text, c.relname::text, c.relfilenode, c.reltablespace, c.relpersistence::text, \
+           coalesce(a.amname::text, 'heap'), rn.nspname::text, r.relname::text, f.extension, f.condition, \
+           coalesce(pg_relation_size(c.oid, 'main'), 0) / current_setting('block_size')::int8, \
+           coalesce(pg_table_size(c.oid), 0) AS total \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am a ON a.oid = c.relam \
+           LEFT JOIN pg_class r ON c.relispartition AND r.oid = pg_partition_root(c.oid) \
+           LEFT JOIN pg_namespace rn ON rn.oid = r.relnamespace LEFT JOIN config f ON f.oid = c.oid \
+         WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {USER_SCHEMA} AND (f.oid IS NOT NULL OR NOT EXISTS (\
+           SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 \
+             AND d.deptype = 'e')) \
+         ORDER BY total DESC, c.oid"
+    );
+    let mut tables = Vec::new();
+    for row in rows(client, "tables", &sql, &[]).await? {
+        let root: (Option<String>, Option<String>) = (get(&row, 7)?, get(&row, 8)?);
+        tables.push(TableFacts {
+            oid: get(&row, 0)?,
+            schema: get(&row, 1)?,
+            name: get(&row, 2)?,
+            relfilenode: get(&row, 3)?,
+            tablespace_oid: get(&row, 4)?,
+            persistence: get(&row, 5)?,
+            access_method: get(&row, 6)?,
+            partition_root: root.0.zip(root.1),
+            extension: get(&row, 9)?,
+            extension_condition: get(&row, 10)?,
+            heap_blocks: get_u64(&row, 11)?,
+            total_bytes: get_u64(&row, 12)?,
+        });
+    }
+    Ok(tables)
+}
+
+/// Foreign tables: their definitions are kept, their rows are another server's.
+pub(crate) async fn foreign_tables(client: &Client) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind = 'f' AND {USER_SCHEMA} ORDER BY 1"
+    );
+    let found = rows(client, "foreign tables", &sql, &[]).await?;
+    found.iter().map(|row| get(row, 0)).collect()
+}

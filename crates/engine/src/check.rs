@@ -1,0 +1,124 @@
+//! Whether a database can be backed up, found out by trying: every answer here comes from the server itself.
+//!
+//! The same check begins every backup, so that a right that was taken away is named then too. What can't be read is
+//! named object by object, with the statements that put it right; a backup never leaves out silently what it may not
+//! read.
+
+mod pooler;
+mod privileges;
+
+use crate::catalog::database::{self, Server};
+use crate::catalog::relation;
+use crate::connect::{ConnectOptions, Connection};
+use crate::error::{Error, Result};
+use crate::manifest::Warning;
+use crate::session;
+use crate::tools::{Tool, Tools};
+
+pub(crate) use pooler::refuse as refuse_pooler;
+pub use privileges::MISSING_MAX;
+
+/// Oldest and newest major version of a source.
+pub const SUPPORTED_MAJORS: (u32, u32) = (13, 18);
+/// Since this version a range of heap blocks can be read by itself.
+pub const CTID_RANGES_SINCE: u32 = 14;
+
+/// Minor releases that close holes which a hostile database could use against tools and restores.
+const PATCHED_MINORS: [(u32, u32); 5] = [(14, 24), (15, 19), (16, 15), (17, 11), (18, 6)];
+
+/// What was found out about a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceReport {
+    /// `server_version`, as the server writes it.
+    pub server_version: String,
+    /// Major version.
+    pub server_major: u32,
+    /// The server is a standby.
+    pub in_recovery: bool,
+    /// Encoding of the database.
+    pub encoding: String,
+    /// `pg_database_size()`.
+    pub database_bytes: u64,
+    /// Tables and partitioned tables.
+    pub tables: u64,
+    /// The `pg_dump` that would be used.
+    pub pg_dump: Tool,
+    /// What a person should know, but what stands in no backup's way.
+    pub warnings: Vec<Warning>,
+}
+
+/// Checks that a backup of the database would be possible now: reachability, TLS, login, the database, the server's
+/// version, a fitting `pg_dump`, no pooler in between that would break the session, and the right to read everything.
+///
+/// # Errors
+/// The first thing that stands in the way, except that missing rights are listed all at once.
+pub async fn check_source(options: &ConnectOptions, tools: &Tools) -> Result<SourceReport> {
+    let connection = session::open(options).await?;
+    refuse_pooler(&connection).await?;
+    let (_, report) = check_session(&connection, tools).await?;
+    Ok(report)
+}
+
+/// The part of the check that needs no further connection.
+pub(crate) async fn check_session(
+    connection: &Connection,
+    tools: &Tools,
+) -> Result<(Server, SourceReport)> {
+    let server = database::server(connection).await?;
+    database::supported(&server)?;
+    let major = server.major();
+    let pg_dump =
+        tools.pg_dump(major).ok_or(Error::ToolMissing { tool: "pg_dump", major })?.clone();
+    privileges::require_all(connection, &server).await?;
+    let report = SourceReport {
+        server_version: server.version.clone(),
+        server_major: major,
+        in_recovery: server.in_recovery,
+        encoding: server.encoding.clone(),
+        database_bytes: server.database_bytes,
+        tables: relation::lockables(connection).await?.len() as u64,
+        warnings: warnings(&server, &pg_dump),
+        pg_dump,
+    };
+    Ok((server, report))
+}
+
+fn warnings(server: &Server, pg_dump: &Tool) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn =
+        |code: &str, message: String| warnings.push(Warning { code: code.to_owned(), message });
+    let major = server.major();
+    if pg_dump.major > major {
+        warn(
+            "NewerTool",
+            format!(
+                "the schema is archived by pg_dump {}, since none of the server's own major version {major} is \
+                 installed; pg_restore must be of version {} or newer",
+                pg_dump.version, pg_dump.major
+            ),
+        );
+    }
+    if server.in_recovery {
+        warn(
+            "Standby",
+            "the source is a standby: unlogged tables can't be read and are left out".to_owned(),
+        );
+    }
+    let patched = PATCHED_MINORS.iter().find(|(of, _)| *of == major).map(|(_, minor)| *minor);
+    let minor = server.version_num % 10_000;
+    if let Some(patched) = patched.filter(|patched| minor < *patched) {
+        warn(
+            "UnpatchedServer",
+            format!(
+                "the server has version {major}.{minor}; {major}.{patched} closes security holes in dumps and tools"
+            ),
+        );
+    }
+    if major < CTID_RANGES_SINCE {
+        warn(
+            "NoHeapRanges",
+            format!("servers before {CTID_RANGES_SINCE} read every table in one piece"),
+        );
+    }
+    warnings
+}

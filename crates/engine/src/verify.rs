@@ -1,0 +1,142 @@
+//! Reading a recovery point's manifest, and checking that everything it names can be had, without restoring it.
+
+use coffer_store::{ChunkRef, Repository, Verifier, VerifyDepth, VerifyReport};
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::manifest::{DatabaseManifest, ENGINE_FORMAT, Part, Range, Ranges, Table};
+use crate::monitor::{Counters, Monitor, Phase};
+use crate::part::PartReader;
+
+/// Chunks checked at the same time.
+const CHECKS_MAX: usize = 8;
+
+/// What the recovery point consists of.
+///
+/// # Errors
+/// [`Error::Store`] when there is no such recovery point or it can't be read, [`Error::Manifest`] when a newer version of
+/// Coffer wrote it or its body is damaged.
+pub async fn describe_recovery_point(
+    repository: &Repository,
+    recovery_point_id: &str,
+) -> Result<DatabaseManifest> {
+    let manifest = repository
+        .read_manifest(recovery_point_id)
+        .await
+        .map_err(Error::store("read the manifest"))?;
+    parse(&manifest.body, recovery_point_id)
+}
+
+fn parse(body: &[u8], recovery_point_id: &str) -> Result<DatabaseManifest> {
+    /// Read first: of a newer body nothing else may be assumed.
+    #[derive(serde::Deserialize)]
+    struct Version {
+        engine_format: u32,
+    }
+    let damaged = |error: serde_json::Error| Error::Manifest { message: error.to_string() };
+    let Version { engine_format } = serde_json::from_slice(body).map_err(damaged)?;
+    if engine_format > ENGINE_FORMAT {
+        let message = format!(
+            "it has engine format {engine_format}; this version of Coffer reads up to {ENGINE_FORMAT}"
+        );
+        return Err(Error::Manifest { message });
+    }
+    let manifest: DatabaseManifest = serde_json::from_slice(body).map_err(damaged)?;
+    if manifest.recovery_point_id != recovery_point_id {
+        return Err(Error::Manifest {
+            message: format!("it is that of {}", manifest.recovery_point_id),
+        });
+    }
+    Ok(manifest)
+}
+
+/// Checks every chunk that the recovery point needs. Damage is in the report, not an error; where a list is damaged, what
+/// it would name can't be checked and the damage of the list stands for it.
+///
+/// # Errors
+/// When the manifest itself can't be read, or the storage fails.
+pub async fn verify_recovery_point(
+    repository: &Repository,
+    recovery_point_id: &str,
+    depth: VerifyDepth,
+    monitor: &dyn Monitor,
+) -> Result<VerifyReport> {
+    let root = describe_recovery_point(repository, recovery_point_id).await?;
+    let walk = Walk {
+        repository,
+        verifier: repository.verifier(depth),
+        monitor,
+        counters: Counters::default(),
+    };
+    walk.report();
+    for part in [&root.schema.toc, &root.roles, &root.sequences, &root.materialized_views] {
+        walk.check(&part.chunks).await?;
+    }
+    walk.check(&root.large_objects.list.chunks).await?;
+    walk.check(&root.large_objects.data.chunks).await?;
+    let Some(mut tables) = walk.list(&root.tables).await? else {
+        return Ok(walk.verifier.finish());
+    };
+    while let Some(table) = walk.next::<Table>(&mut tables).await? {
+        match table.ranges {
+            Ranges::Inline(ranges) => {
+                for range in ranges {
+                    walk.check(&range.chunks).await?;
+                }
+            }
+            Ranges::Listed(part) => {
+                let Some(mut ranges) = walk.list(&part).await? else { continue };
+                while let Some(range) = walk.next::<Range>(&mut ranges).await? {
+                    walk.check(&range.chunks).await?;
+                }
+            }
+        }
+        walk.counters.add_items(1);
+        walk.report();
+    }
+    Ok(walk.verifier.finish())
+}
+
+struct Walk<'a> {
+    repository: &'a Repository,
+    verifier: Verifier,
+    monitor: &'a dyn Monitor,
+    counters: Counters,
+}
+
+impl Walk<'_> {
+    fn report(&self) {
+        self.monitor.report(&self.counters.progress(Phase::Verify));
+    }
+
+    /// True when all are there.
+    async fn check(&self, chunks: &[ChunkRef]) -> Result<bool> {
+        let checks = futures::stream::iter(chunks).map(|chunk| async move {
+            let good = self.verifier.check(chunk).await.map_err(Error::store("verify a chunk"))?;
+            self.counters.add_bytes(u64::from(chunk.plain_bytes));
+            Ok(good)
+        });
+        let all = checks
+            .buffer_unordered(CHECKS_MAX)
+            .try_fold(true, |all, good| async move { Ok(all && good) });
+        let all = all.await?;
+        self.report();
+        Ok(all)
+    }
+
+    /// A list whose chunks are all there.
+    async fn list(&self, part: &Part) -> Result<Option<PartReader>> {
+        Ok(self.check(&part.chunks).await?.then(|| PartReader::new(self.repository, part)))
+    }
+
+    async fn next<T: DeserializeOwned>(&self, reader: &mut PartReader) -> Result<Option<T>> {
+        match reader.next().await {
+            // At the depth of closure a chunk may be there and yet not be what it should: then it is damage found by us.
+            Err(Error::Store { source, .. }) if !source.is_transient() => {
+                Err(Error::Manifest { message: format!("a list can't be read: {source}") })
+            }
+            other => other,
+        }
+    }
+}
