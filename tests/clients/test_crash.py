@@ -1,0 +1,218 @@
+"""The server is killed at every recorded step of create, backup, restore and delete, and started again.
+
+A debug build ends itself at the point that COFFER_CRASH_AT names, without unwinding: what `kill -9` does, at a known
+place. What was answered before must then go on and end well, and a restore that died must leave no database behind.
+"""
+
+import time
+import unittest
+
+import harness
+import compare
+from rest import RequestFailed
+from terminal import Failure
+
+# Kinds of operations whose every point is tried, with what each takes for granted.
+KINDS = ("create_vault", "configure_protection", "backup", "restore", "delete_instance")
+# How long anything may take after the restart. Leases of the killed server run out in this time.
+LIMIT = 180
+
+
+class Crash(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = harness.World()
+        cls.addClassCleanup(cls.world.close)
+        cls.points = cls.world.coffer.command("crash-points").split()
+        cls.world.create_database("small")
+        cls.contents = cls.content("small")
+
+    @classmethod
+    def content(cls, name):
+        postgres = cls.world.postgres
+        return compare.content(postgres.programs, postgres.database(name))
+
+    # Each kind ---------------------------------------------------------------------------------------------------------
+
+    def test_create_vault(self):
+        day = self.world.day("vaults")
+        for number, point in enumerate(self.points_of("create_vault")):
+            day.vault = f"{day.vault.rsplit('/', 1)[0]}/vault-{number}"
+            with self.subTest(point):
+                self.crash_at(point, lambda: day.client.put(day.vault, self.soft_delete_off(day)), day.create_vault)
+                vault = day.client.get(day.vault)
+                self.assertEqual(vault["properties"]["provisioningState"], "Succeeded")
+
+    def test_configure_protection(self):
+        day = self.protectable("configure", "configured")
+        for point in self.points_of("configure_protection"):
+            day.describe_instance("configured")
+            with self.subTest(point):
+                body = {"properties": day.instance_properties}
+                self.crash_at(point, lambda: day.client.put(day.instance, body), lambda: self.configure_again(day))
+                day.expect_state("ProtectionConfigured")
+                job = day.backup()
+                self.assertEqual(job["properties"]["status"], "Completed")
+            self.delete(day)
+
+    def test_backup(self):
+        day = self.protectable("backup", "backed_up")
+        day.describe_instance("backed_up")
+        day.configure()
+        for taken, point in enumerate(self.points_of("backup")):
+            with self.subTest(point):
+                body = {"backupRuleOptions": {"ruleName": "BackupWeekly"}}
+                self.crash_at(point, lambda: day.client.post(f"{day.instance}/backup", body), day.backup)
+                self.wait_for_jobs(day)
+                jobs = day.client.get(f"{day.vault}/backupJobs")["value"]
+                self.assertEqual({job["properties"]["status"] for job in jobs}, {"Completed"})
+                points = day.recovery_points()
+                self.assertEqual(len(points), taken + 1)
+                self.assertEqual(len({point["name"] for point in points}), taken + 1)
+        # What was taken in spite of all that is whole.
+        request = day.restore_request(day.recovery_points()[0]["name"], "backed_up_again", day.admin_secret)
+        self.assertEqual(day.restore(request)["properties"]["status"], "Completed")
+        self.assertEqual(compare.differences(self.contents, self.content("backed_up_again")), [])
+
+    def test_restore(self):
+        day = self.protectable("restore", "restored")
+        day.describe_instance("restored")
+        day.configure()
+        day.backup()
+        recovery_point = day.recovery_points()[0]["name"]
+        before = set(self.world.databases())
+        for number, point in enumerate(self.points_of("restore")):
+            target = f"restored_{number}"
+            request = day.restore_request(recovery_point, target, day.admin_secret)
+            with self.subTest(point):
+                self.crash_at(
+                    point,
+                    lambda: day.client.post(f"{day.instance}/restore", request),
+                    lambda: day.restore(request),
+                    at_death=lambda: self.whole_or_absent(target),
+                )
+                self.wait_for_jobs(day)
+                self.assertEqual(compare.differences(self.contents, self.content(target)), [])
+                # Nothing under a temporary name either.
+                self.assertEqual(set(self.world.databases()) - before, {target})
+            self.world.postgres.psql("postgres", f"DROP DATABASE IF EXISTS {target}")
+
+    def test_delete_instance(self):
+        day = self.protectable("delete", "deleted")
+        for point in self.points_of("delete_instance"):
+            day.describe_instance("deleted")
+            day.configure()
+            day.backup()
+            with self.subTest(point):
+                self.assertNotEqual(self.manifests(), [])
+                self.crash_at(
+                    point,
+                    lambda: day.client.delete(day.instance),
+                    lambda: day.client.wait(day.client.delete(day.instance), "delete again"),
+                )
+                day.client.request("GET", day.instance, expect=(404,))
+                # Soft delete is off in this vault: the data is gone, and so is every half of it.
+                self.assertEqual(self.manifests(), [])
+            self.delete(day)
+
+    # How ---------------------------------------------------------------------------------------------------------------
+
+    def points_of(self, kind):
+        points = [point for point in self.points if point.split(":")[0] == kind]
+        self.assertGreater(len(points), 0, f"no crash points of {kind} among {self.points}")
+        return points
+
+    def crash_at(self, point, begin, repeat, at_death=lambda: None):
+        """Begins an operation in a server that dies at a point; starts another and sees the operation end.
+
+        Where the server died before it answered, nothing was promised: then the request is repeated, as a client does.
+        """
+        self.world.coffer.stop()
+        self.world.restart({"COFFER_CRASH_AT": point})
+        answer = None
+        try:
+            answer = begin()
+        except Failure as failure:
+            # Only a lost answer is expected here; a refusal is a failure of the test.
+            self.assertNotIsInstance(failure, RequestFailed, failure)
+        died = self.world.wait_for_end()
+        at_death()
+        self.world.coffer.stop()
+        self.world.restart()
+        self.assertTrue(died, f"the point {point} was never reached")
+        if answer is None:
+            repeat()
+            return
+        status = self.wait_for_operation(answer)
+        self.assertEqual(status["status"], "Succeeded", status)
+        job = (status.get("properties") or {}).get("jobId")
+        if job:
+            ended = self.wait_for_job(job)
+            self.assertEqual(ended["properties"]["status"], "Completed", ended)
+
+    def wait_for_operation(self, answer):
+        url = answer.headers["azure-asyncoperation"]
+        return self.wait_until(lambda: self.world.client.get(url), lambda status: status["status"] != "Inprogress")
+
+    def wait_for_job(self, job):
+        return self.wait_until(
+            lambda: self.world.client.get(job), lambda job: job["properties"]["status"] != "InProgress"
+        )
+
+    def wait_for_jobs(self, day):
+        self.wait_until(
+            lambda: day.client.get(f"{day.vault}/backupJobs")["value"],
+            lambda jobs: all(job["properties"]["status"] != "InProgress" for job in jobs),
+        )
+
+    def wait_until(self, look, enough):
+        deadline = time.monotonic() + LIMIT
+        while True:
+            found = look()
+            if enough(found):
+                return found
+            self.assertLess(time.monotonic(), deadline, f"not done after {LIMIT} s: {found}")
+            time.sleep(0.05)
+
+    def whole_or_absent(self, name):
+        """While the server is dead: a database of the target's name is complete, or there is none."""
+        if name in self.world.databases():
+            self.assertEqual(compare.differences(self.contents, self.content(name)), [])
+
+    def manifests(self):
+        """Recovery points of the vault's storage, by their files."""
+        return list((self.world.coffer.data / "storage").glob("vaults/*/repositories/*/manifests/*"))
+
+    def soft_delete_off(self, day):
+        settings = {"softDeleteSettings": {"state": "Off"}}
+        storage = [{"datastoreType": "VaultStore", "type": "LocallyRedundant"}]
+        return {
+            "location": day.location,
+            "identity": {"type": "SystemAssigned"},
+            "properties": {"storageSettings": storage, "securitySettings": settings},
+        }
+
+    def protectable(self, run, database):
+        """A vault without soft delete, with a policy and all grants, and a copy of the small database."""
+        self.world.create_database(database)
+        day = self.world.day(run)
+        day.client.wait(day.client.put(day.vault, self.soft_delete_off(day)), "create the vault")
+        day.principal = day.client.get(day.vault)["identity"]["principalId"]
+        day.create_policy()
+        day.grant_vault()
+        return day
+
+    def configure_again(self, day):
+        answer = day.client.put(day.instance, {"properties": day.instance_properties})
+        day.client.wait(answer, "configure again")
+
+    def delete(self, day):
+        """Leaves the database unprotected, whatever became of the test."""
+        answer = day.client.delete(day.instance, expect=(200, 202, 204))
+        day.client.wait(answer, "delete the backup instance")
+
+
+if __name__ == "__main__":
+    unittest.main()
