@@ -137,7 +137,7 @@ pub(crate) async fn open_keys(
             }
             None => {
                 foreign =
-                    Some(Error::WrongKey { what: name.to_string(), sealed_by: sealed_by.to_hex() })
+                    Some(Error::WrongKey { what: name.to_string(), sealed_by: sealed_by.to_hex() });
             }
         }
     }

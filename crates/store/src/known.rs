@@ -146,11 +146,11 @@ impl KnownChunks {
         while let Some(footer) = footers.next().await {
             match footer {
                 Ok(footer) => {
-                    footer.chunks().for_each(|chunk| self.insert(&chunk, Origin::Resumed))
+                    footer.chunks().for_each(|chunk| self.insert(&chunk, Origin::Resumed));
                 }
                 Err(error @ Error::Storage { .. }) => return Err(error),
                 Err(error) => {
-                    tracing::debug!(%error, "a pack of an interrupted backup is not used")
+                    tracing::debug!(%error, "a pack of an interrupted backup is not used");
                 }
             }
         }

@@ -137,10 +137,10 @@ impl Writer {
     /// Writes the manifest, after which the recovery point exists. Nothing can be put afterwards, whatever the outcome.
     ///
     /// # Errors
-    /// [`Error::Incomplete`] if a stream is not finished or has lost chunks; [`Error::LeaseLost`] if another holder took
-    /// over, in which case the manifest, if it was written, does not count; [`Error::AlreadyExists`] if this generation
-    /// has sealed the recovery point before; [`Error::Invalid`] for a malformed id or too large a body; [`Error::Storage`],
-    /// after which it is not known whether the recovery point exists: list the manifests.
+    /// [`Error::Incomplete`] if a stream is not finished or has lost chunks; [`Error::AlreadyExists`] if this generation
+    /// has sealed the recovery point before; [`Error::Invalid`] for a malformed id or too large a body;
+    /// [`Error::LeaseLost`] or [`Error::Storage`], after which the next holder of the lease finds out by listing the
+    /// manifests whether the recovery point exists.
     pub async fn seal(self, recovery_point_id: &str, body: &[u8]) -> Result<ManifestInfo> {
         let shared = &self.shared;
         let name = ManifestName::new(recovery_point_id, shared.lease.generation())?;

@@ -1,0 +1,11 @@
+//! The store as its callers see it, on a real directory and in memory, with faults and races injected.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
+mod backup;
+mod crash;
+mod damage;
+mod destroy;
+mod keys;
+mod leases;
+mod support;

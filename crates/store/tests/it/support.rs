@@ -1,0 +1,167 @@
+//! A small backup to try everything on, and the store that fails.
+
+pub(crate) mod hooked_store;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use coffer_store::{
+    ChunkKind, ChunkRef, Error, Lease, LeasePurpose, ManifestInfo, MasterKey, ObjectStore,
+    Repository, Result, VaultKeyring, Writer, WriterOptions, WriterStats,
+    limits::PACK_TARGET_BYTES_MIN,
+};
+use futures::TryStreamExt;
+use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
+use uuid::Uuid;
+
+pub(crate) const VAULT: Uuid = Uuid::from_u128(0xa11);
+pub(crate) const REPOSITORY: Uuid = Uuid::from_u128(0xb22);
+/// Long enough for every test that does not mean to let it run out.
+pub(crate) const TTL_MS: u64 = 60_000;
+
+pub(crate) fn memory() -> Arc<dyn ObjectStore> {
+    Arc::new(InMemory::new())
+}
+
+/// A recovery point's id.
+pub(crate) fn point(number: u32) -> String {
+    format!("{number:032x}")
+}
+
+/// Small packs, so that a small backup has several.
+pub(crate) fn options() -> WriterOptions {
+    WriterOptions { pack_bytes: PACK_TARGET_BYTES_MIN, ..WriterOptions::default() }
+}
+
+/// Chunks to back up: some compress, some don't, one is empty.
+pub(crate) fn chunks(count: u32, seed: u32) -> Vec<(ChunkKind, Vec<u8>)> {
+    (0..count)
+        .map(|number| {
+            let kind = ChunkKind::ALL[number as usize % ChunkKind::ALL.len()];
+            let plain = match number % 4 {
+                0 => format!("row {number} of {seed}\n").repeat(1000).into_bytes(),
+                1 => noise(20_000, seed.wrapping_mul(1000).wrapping_add(number)),
+                2 => format!("{seed}/{number}").into_bytes(),
+                _ => noise(7, seed ^ number << 8),
+            };
+            (kind, plain)
+        })
+        .collect()
+}
+
+/// Bytes that do not compress, the same for the same seed.
+pub(crate) fn noise(length: usize, seed: u32) -> Vec<u8> {
+    let mut state = u64::from(seed).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    })
+    .take(length)
+    .collect()
+}
+
+pub(crate) async fn repository(
+    store: &Arc<dyn ObjectStore>,
+    master: &MasterKey,
+) -> Result<Repository> {
+    let keyring = VaultKeyring::create_or_open(store, VAULT, master).await?;
+    Repository::create_or_open(store, VAULT, REPOSITORY, &keyring).await
+}
+
+pub(crate) async fn lease(repository: &Repository, holder: &str, now_ms: u64) -> Result<Lease> {
+    repository.acquire_lease(holder, LeasePurpose::Backup, now_ms, TTL_MS).await
+}
+
+/// Puts the chunks through two streams; the references in order.
+pub(crate) async fn put(
+    writer: &Writer,
+    chunks: &[(ChunkKind, Vec<u8>)],
+    base: &[ChunkRef],
+) -> Result<Vec<ChunkRef>> {
+    let mut streams = [writer.stream(), writer.stream()];
+    let mut references = Vec::new();
+    for (number, (kind, plain)) in chunks.iter().enumerate() {
+        references.push(streams[number % 2].put(*kind, plain, base.get(number)).await?);
+    }
+    for stream in streams {
+        stream.finish().await?;
+    }
+    Ok(references)
+}
+
+/// One whole backup; its body is the list of references.
+pub(crate) async fn back_up(
+    repository: &Repository,
+    lease: &Lease,
+    point: &str,
+    chunks: &[(ChunkKind, Vec<u8>)],
+    base: &[ChunkRef],
+) -> Result<(ManifestInfo, Vec<ChunkRef>)> {
+    let writer = repository.writer(lease, options()).await?;
+    let references = put(&writer, chunks, base).await?;
+    let info = writer.seal(point, &serde_json::to_vec(&references).unwrap()).await?;
+    Ok((info, references))
+}
+
+/// The references in a recovery point's body.
+pub(crate) async fn references(repository: &Repository, point: &str) -> Result<Vec<ChunkRef>> {
+    Ok(serde_json::from_slice(&repository.read_manifest(point).await?.body).unwrap())
+}
+
+/// Reads a recovery point back and compares every byte.
+pub(crate) async fn assert_restores(
+    repository: &Repository,
+    point: &str,
+    chunks: &[(ChunkKind, Vec<u8>)],
+) {
+    let references = references(repository, point).await.unwrap();
+    assert_eq!(references.len(), chunks.len());
+    for (reference, (kind, plain)) in references.iter().zip(chunks) {
+        assert_eq!(reference.kind, *kind);
+        assert_eq!(repository.read_chunk(reference).await.unwrap(), *plain);
+    }
+}
+
+/// Every object with its content.
+pub(crate) async fn objects(store: &Arc<dyn ObjectStore>) -> BTreeMap<Path, Bytes> {
+    let names: Vec<Path> =
+        store.list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
+    let mut objects = BTreeMap::new();
+    for name in names {
+        let content = store.get(&name).await.unwrap().bytes().await.unwrap();
+        objects.insert(name, content);
+    }
+    objects
+}
+
+/// A store in memory with exactly these objects.
+pub(crate) async fn memory_of(objects: &BTreeMap<Path, Bytes>) -> Arc<dyn ObjectStore> {
+    let store = memory();
+    for (name, content) in objects {
+        store.put(name, content.clone().into()).await.unwrap();
+    }
+    store
+}
+
+/// Counts that must add up in every backup.
+pub(crate) fn assert_adds_up(stats: &WriterStats, chunks: &[(ChunkKind, Vec<u8>)]) {
+    assert_eq!(stats.chunks, chunks.len() as u64);
+    assert_eq!(stats.plain_bytes, chunks.iter().map(|(_, plain)| plain.len() as u64).sum::<u64>());
+    assert_eq!(
+        stats.chunks,
+        stats.stored_chunks + stats.deduplicated_chunks + stats.resumed_chunks
+    );
+}
+
+/// Damage, and nothing else.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Corrupt { .. }
+            | Error::WrongKey { .. }
+            | Error::UnsupportedFormat { .. }
+            | Error::NotFound { .. }
+    )
+}

@@ -1,0 +1,195 @@
+//! A store that dies at a chosen write, or lets something else happen at a chosen call.
+
+use std::{
+    fmt,
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use coffer_store::ObjectStore;
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxStream};
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
+};
+
+/// When the process dies. From that write on nothing more reaches the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// Before the write reaches the storage.
+    Before(usize),
+    /// After it is done, before it is acknowledged.
+    After(usize),
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct HookedStore {
+    inner: Arc<dyn ObjectStore>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    death: Option<Death>,
+    writes: AtomicUsize,
+    calls: AtomicUsize,
+    hook: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
+    /// Names written and deleted, in order.
+    log: Mutex<Vec<String>>,
+}
+
+impl HookedStore {
+    /// Dies as told; without a death it only records.
+    pub(crate) fn dying(inner: &Arc<dyn ObjectStore>, death: Option<Death>) -> Self {
+        Self { inner: Arc::clone(inner), state: Arc::new(State { death, ..State::default() }) }
+    }
+
+    /// Runs `hook` once, right before the call with that number.
+    pub(crate) fn interrupted(
+        inner: &Arc<dyn ObjectStore>,
+        call: usize,
+        hook: BoxFuture<'static, ()>,
+    ) -> Self {
+        let state = State { hook: Mutex::new(Some((call, hook))), ..State::default() };
+        Self { inner: Arc::clone(inner), state: Arc::new(state) }
+    }
+
+    pub(crate) fn dynamic(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(self.clone())
+    }
+
+    /// Whether the death came, or the hook ran.
+    pub(crate) fn happened(&self) -> bool {
+        match self.state.death {
+            Some(Death::Before(at) | Death::After(at)) => {
+                self.state.writes.load(Ordering::SeqCst) > at
+            }
+            None => self.state.hook.lock().unwrap().is_none(),
+        }
+    }
+
+    /// What was written and deleted so far, in order.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.state.log.lock().unwrap().clone()
+    }
+
+    async fn step(&self) {
+        let call = self.state.calls.fetch_add(1, Ordering::SeqCst);
+        let hook = self.state.hook.lock().unwrap().take_if(|(at, _)| *at == call);
+        if let Some((_, hook)) = hook {
+            hook.await;
+        }
+    }
+
+    /// Whether this write is done, and whether it is acknowledged.
+    fn write(&self, what: String) -> (bool, bool) {
+        let number = self.state.writes.fetch_add(1, Ordering::SeqCst);
+        let (done, acknowledged) = match self.state.death {
+            None => (true, true),
+            Some(Death::Before(at)) => (number < at, number < at),
+            Some(Death::After(at)) => (number <= at, number < at),
+        };
+        if done {
+            self.state.log.lock().unwrap().push(what);
+        }
+        (done, acknowledged)
+    }
+}
+
+fn dead() -> Error {
+    Error::Generic { store: "HookedStore", source: "the process is dead".into() }
+}
+
+impl fmt::Debug for HookedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HookedStore")
+    }
+}
+
+impl fmt::Display for HookedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HookedStore")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for HookedStore {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        self.step().await;
+        let (done, acknowledged) = self.write(format!("put {location}"));
+        if !done {
+            return Err(dead());
+        }
+        let result = self.inner.put_opts(location, payload, options).await;
+        if acknowledged { result } else { Err(dead()) }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Err(dead())
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.step().await;
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.step().await;
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let this = self.clone();
+        locations
+            .then(move |location| {
+                let this = this.clone();
+                async move {
+                    let location = location?;
+                    this.step().await;
+                    let (done, acknowledged) = this.write(format!("delete {location}"));
+                    if !done {
+                        return Err(dead());
+                    }
+                    let result = this.inner.delete(&location).await;
+                    if acknowledged { result.map(|()| location) } else { Err(dead()) }
+                }
+            })
+            .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (this, prefix) = (self.clone(), prefix.cloned());
+        let listed = async move {
+            this.step().await;
+            this.inner.list(prefix.as_ref())
+        };
+        stream::once(listed.boxed()).flatten().boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.step().await;
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(dead())
+    }
+}
