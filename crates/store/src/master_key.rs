@@ -83,6 +83,14 @@ impl MasterKey {
         Zeroizing::new(blake3::derive_key(context, self.sealing.key().as_slice()))
     }
 
+    /// A key for a purpose outside this crate, such as values sealed in the metadata store. `context` is a constant of the
+    /// caller that names the purpose and nothing else; different contexts give independent keys, none of which tells
+    /// anything of the master key.
+    #[must_use]
+    pub fn derive_key(&self, context: &str) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(blake3::derive_key(context, self.sealing.key().as_slice()))
+    }
+
     pub(crate) fn sealing(&self) -> &SealingKey {
         &self.sealing
     }
@@ -169,6 +177,15 @@ mod tests {
             assert!(MasterKey::read_file(&bad).is_err(), "{text}");
         }
         assert!(MasterKey::read_file(&directory.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn derived_keys_depend_on_key_and_context() {
+        let key = MasterKey::generate().unwrap();
+        assert_eq!(key.derive_key("a"), key.clone().derive_key("a"));
+        assert_ne!(key.derive_key("a"), key.derive_key("b"));
+        assert_ne!(key.derive_key("a"), MasterKey::generate().unwrap().derive_key("a"));
+        assert_ne!(key.derive_key("a"), *key.sealing.key());
     }
 
     #[test]
