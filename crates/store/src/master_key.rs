@@ -83,14 +83,6 @@ impl MasterKey {
         Zeroizing::new(blake3::derive_key(context, self.sealing.key().as_slice()))
     }
 
-    /// A key for a purpose outside this crate, such as values sealed in the metadata store. `context` is a constant of the
-    /// caller that names the purpose and nothing else; different contexts give independent keys, none of which tells
-    /// anything of the master key.
-    #[must_use]
-    pub fn derive_key(&self, context: &str) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(blake3::derive_key(context, self.sealing.key().as_slice()))
-    }
-
     pub(crate) fn sealing(&self) -> &SealingKey {
         &self.sealing
     }
