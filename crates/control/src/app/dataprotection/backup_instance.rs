@@ -1,0 +1,435 @@
+//! Backup instances: what a PUT may say, who protects which datasource, and deletion.
+
+use std::collections::BTreeMap;
+
+use coffer_azure::{BackupInstance, BackupInstanceResource, ResourceId, ValidationType};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::datasource::{self, ClaimFor};
+use super::protection_state::{Decision, InstanceAction, ProtectionState, decide};
+use super::state::{InstanceState, read_state, write_state};
+use super::vault_security::Immutability;
+use super::{
+    Call, INSTANCE_KIND, POLICIES, Wanted, backup_policy, backup_vault, errors, instance_row,
+    names, vault_properties, vault_require, vault_require_usable,
+};
+use crate::app::App;
+use crate::db::{self, NewResource, Page, Paged, Resource, Tx, datasource_claim};
+use crate::error::Error;
+use crate::operations::{
+    self, ConfigureProtectionInput, Operation, OperationKind, UpdateProtectionInput,
+};
+
+/// What a PUT did.
+#[derive(Debug)]
+pub enum InstanceChange {
+    /// It was so already.
+    Unchanged(Resource),
+    /// It is new, or a failed configuration is tried again; the operation configures it.
+    Configuring(Resource, Operation),
+    /// It shows its old properties until the operation has succeeded.
+    Updating(Resource, Operation),
+}
+
+/// What a request says of an instance, checked.
+#[derive(Debug)]
+pub(super) struct Requested {
+    /// Without anything that only the service writes.
+    pub(super) properties: BackupInstance,
+    pub(super) datasource: ResourceId,
+    pub(super) policy: ResourceId,
+    deep_validation: bool,
+}
+
+/// Protects a datasource, or changes how it is protected. `body` is read after the caller was authorized.
+///
+/// # Errors
+/// Not allowed; not usable; the datasource is protected already; refused by the instance's state; the database fails.
+pub async fn put(
+    app: &App,
+    call: Call<'_>,
+    id: &ResourceId,
+    body: impl FnOnce() -> Result<BackupInstanceResource, Error> + Send,
+) -> Result<InstanceChange, Error> {
+    call.authorize(app, "backupVaults/backupInstances/write", id).await?;
+    let body = body()?;
+    names::check_instance_name(id.name()).map_err(errors::invalid_input)?;
+    let vault_id = id.parent().ok_or_else(errors::resource_not_found)?;
+    let mut requested = check(body.properties, &vault_id)?;
+    let tags = body.tags.filter(|tags| !tags.is_empty());
+
+    let mut tx = app.db.begin().await?;
+    let vault = vault_require_usable(&mut tx, &vault_id).await?;
+    backup_policy::require(&mut tx, &requested.policy).await?;
+    match db::resource_get(&mut *tx, id).await? {
+        None => {
+            requested.properties.friendly_name.get_or_insert_with(|| id.name().to_owned());
+            create(app, call, tx, &vault, id, requested, tags).await
+        }
+        Some(existing) if !instance_row::is_visible(&existing) => {
+            Err(errors::operation_in_progress(&format!(
+                "the backup instance '{}', which is being deleted,",
+                id.name()
+            )))
+        }
+        Some(existing) => {
+            requested
+                .properties
+                .friendly_name
+                .get_or_insert_with(|| instance_row::friendly_name_of(&existing));
+            update(app, call, tx, &vault, existing, requested, tags).await
+        }
+    }
+}
+
+/// Reads an instance.
+///
+/// # Errors
+/// Not allowed; absent; the database fails.
+pub async fn get(app: &App, call: Call<'_>, id: &ResourceId) -> Result<Resource, Error> {
+    call.authorize(app, "backupVaults/backupInstances/read", id).await?;
+    instance_row::require(app.db.read(), id).await
+}
+
+/// The instances of a vault, those that are being deleted left out.
+///
+/// # Errors
+/// Not allowed; the vault is absent; the database fails.
+pub async fn list(
+    app: &App,
+    call: Call<'_>,
+    vault: &ResourceId,
+    page: &Page,
+) -> Result<Paged<Resource>, Error> {
+    call.authorize(app, "backupVaults/backupInstances/read", vault).await?;
+    vault_require(app.db.read(), vault).await?;
+    let mut instances =
+        db::resource_list_children(app.db.read(), vault, INSTANCE_KIND, page).await?;
+    instances.items.retain(instance_row::is_visible);
+    Ok(instances)
+}
+
+/// Begins the deletion of an instance: softly, or with its data, as the vault says. None when there is none.
+///
+/// From the commit on the instance is absent for clients and its datasource may be protected elsewhere.
+///
+/// # Errors
+/// Not allowed; the vault is immutable; the database fails.
+pub async fn delete(
+    app: &App,
+    call: Call<'_>,
+    id: &ResourceId,
+) -> Result<Option<Operation>, Error> {
+    call.authorize(app, "backupVaults/backupInstances/delete", id).await?;
+    let now_us = app.clock.now_us();
+    let vault_id = id.parent().ok_or_else(errors::resource_not_found)?;
+    let mut tx = app.db.begin().await?;
+    let Some(mut instance) = db::resource_get(&mut *tx, id).await? else {
+        // Of a vault that is absent, nothing is there to be deleted either.
+        return Ok(None);
+    };
+    let vault = vault_require_usable(&mut tx, &vault_id).await?;
+    match decide(instance_row::state_of(&instance), InstanceAction::Delete) {
+        Decision::Begin => {}
+        Decision::Nothing => return Ok(None),
+        Decision::Refused(reason) => return Err(errors::state_refuses(reason)),
+    }
+    require_mutable(&mut tx, &vault, &instance).await?;
+    instance_row::set_state(&mut instance.body, ProtectionState::SoftDeleting);
+    db::resource_update(&mut tx, &mut instance, now_us).await?;
+    datasource_claim::release(&mut tx, &instance.id).await?;
+    operations::request_cancellation(
+        &mut tx,
+        &instance.id,
+        &[OperationKind::Backup, OperationKind::Restore],
+    )
+    .await?;
+    let operation = call
+        .begin(
+            &mut tx,
+            &vault,
+            Wanted::of_instance(OperationKind::DeleteInstance, &instance.id),
+            now_us,
+        )
+        .await?;
+    tx.commit().await?;
+    app.executor.wake();
+    Ok(Some(operation))
+}
+
+/// Checks what a request says of an instance in `vault`, and takes out what only the service writes.
+pub(super) fn check(
+    mut properties: BackupInstance,
+    vault: &ResourceId,
+) -> Result<Requested, Error> {
+    let database = datasource::check_database(
+        &properties.data_source_info,
+        properties.data_source_set_info.as_ref(),
+    )
+    .map_err(errors::invalid_input)?;
+    if let Some(credentials) = &mut properties.datasource_auth_credentials {
+        datasource::check_credentials(credentials).map_err(errors::invalid_input)?;
+    }
+    let policy = check_policy_id(&properties.policy_info.policy_id, vault)?;
+    if let Some(identity) = &properties.identity_details
+        && (identity.use_system_assigned_identity == Some(false)
+            || identity
+                .user_assigned_identity_arm_url
+                .as_deref()
+                .is_some_and(|url| !url.is_empty()))
+    {
+        return Err(errors::invalid_input(
+            "identityDetails asks for a user-assigned identity, which is not supported by this version; the vault's own is used.",
+        ));
+    }
+    let deep_validation = match &properties.validation_type {
+        None | Some(ValidationType::ShallowValidation) => false,
+        Some(ValidationType::DeepValidation) => true,
+        Some(ValidationType::Unknown(text)) => {
+            return Err(errors::invalid_input(format!(
+                "The validationType '{text}' does not exist; ShallowValidation and DeepValidation do."
+            )));
+        }
+    };
+    properties.friendly_name = properties.friendly_name.filter(|name| !name.trim().is_empty());
+    properties.validation_type = None;
+    properties.resource_guard_operation_requests = None;
+    properties.protection_status = None;
+    properties.current_protection_state = None;
+    properties.protection_error_details = None;
+    properties.provisioning_state = None;
+    properties.policy_info.policy_version = None;
+    Ok(Requested { properties, datasource: database.id, policy, deep_validation })
+}
+
+fn check_policy_id(text: &str, vault: &ResourceId) -> Result<ResourceId, Error> {
+    let policy = ResourceId::parse(text).map_err(|reason| {
+        errors::invalid_input(format!("The policyId '{text}' is not an ARM id: {reason}."))
+    })?;
+    let expected = vault.child(POLICIES, policy.name());
+    if policy == expected {
+        Ok(policy)
+    } else {
+        Err(errors::invalid_input(format!(
+            "The policyId '{policy}' is not a backup policy of the Backup vault {vault}."
+        )))
+    }
+}
+
+async fn create(
+    app: &App,
+    call: Call<'_>,
+    mut tx: Tx,
+    vault: &Resource,
+    id: &ResourceId,
+    requested: Requested,
+    tags: Option<BTreeMap<String, String>>,
+) -> Result<InstanceChange, Error> {
+    let now_us = app.clock.now_us();
+    if db::resource_exists(&mut *tx, &instance_row::deleted_id(id)?).await? {
+        return Err(errors::state_refuses(format!(
+            "A soft deleted backup instance of the name '{}' exists in the vault. Undelete it, or choose another name.",
+            id.name()
+        )));
+    }
+    require_server(app, call, &requested.datasource).await?;
+    datasource::claim(&mut tx, id, &requested.datasource, ClaimFor::Protect).await?;
+    let state =
+        InstanceState { repository_guid: Uuid::new_v4(), deletion: None, pending_policy_id: None };
+    let body = row_body(
+        &requested.properties,
+        tags.as_ref(),
+        &state,
+        ProtectionState::ConfiguringProtection,
+        "Provisioning",
+    )?;
+    let resource =
+        db::resource_insert(&mut tx, NewResource { id: id.clone(), body, now_us }).await?;
+    let operation =
+        begin_configuration(call, &mut tx, vault, &resource, requested.deep_validation, now_us)
+            .await?;
+    tx.commit().await?;
+    app.executor.wake();
+    Ok(InstanceChange::Configuring(resource, operation))
+}
+
+async fn update(
+    app: &App,
+    call: Call<'_>,
+    mut tx: Tx,
+    vault: &Resource,
+    mut existing: Resource,
+    requested: Requested,
+    tags: Option<BTreeMap<String, String>>,
+) -> Result<InstanceChange, Error> {
+    let now_us = app.clock.now_us();
+    let current = instance_row::datasource_of(&existing)?;
+    if current != requested.datasource {
+        return Err(errors::invalid_input(format!(
+            "The datasource of a backup instance cannot be changed; that of '{}' is '{current}'.",
+            existing.id.name()
+        )));
+    }
+    let before = instance_row::state_of(&existing);
+    let mut state: InstanceState = read_state(&existing.body)?;
+    let settled =
+        !matches!(before, ProtectionState::ProtectionError | ProtectionState::UpdatingProtection);
+    if settled && is_same(&existing, &requested, tags.as_ref())? {
+        return Ok(InstanceChange::Unchanged(existing));
+    }
+    if let Decision::Refused(reason) = decide(before, InstanceAction::Update) {
+        return Err(errors::state_refuses(reason));
+    }
+    if before == ProtectionState::ProtectionError {
+        datasource::claim(&mut tx, &existing.id, &requested.datasource, ClaimFor::Protect).await?;
+        let tags = tags.or(tags_of(&existing)?);
+        existing.body = row_body(
+            &requested.properties,
+            tags.as_ref(),
+            &state,
+            ProtectionState::ConfiguringProtection,
+            "Provisioning",
+        )?;
+        db::resource_update(&mut tx, &mut existing, now_us).await?;
+        let operation =
+            begin_configuration(call, &mut tx, vault, &existing, requested.deep_validation, now_us)
+                .await?;
+        tx.commit().await?;
+        app.executor.wake();
+        return Ok(InstanceChange::Configuring(existing, operation));
+    }
+    state.pending_policy_id = Some(requested.policy.to_string());
+    let input = UpdateProtectionInput {
+        tags: tags.or(tags_of(&existing)?),
+        properties: requested.properties,
+        previous_state: before.as_str().to_owned(),
+        deep_validation: requested.deep_validation,
+    };
+    write_state(&mut existing.body, &state);
+    instance_row::set_state(&mut existing.body, ProtectionState::UpdatingProtection);
+    db::resource_update(&mut tx, &mut existing, now_us).await?;
+    let wanted =
+        Wanted::of_instance(OperationKind::UpdateProtection, &existing.id).with_input(&input)?;
+    let operation = call.begin(&mut tx, vault, wanted, now_us).await?;
+    tx.commit().await?;
+    app.executor.wake();
+    Ok(InstanceChange::Updating(existing, operation))
+}
+
+async fn begin_configuration(
+    call: Call<'_>,
+    tx: &mut Tx,
+    vault: &Resource,
+    instance: &Resource,
+    deep_validation: bool,
+    now_us: i64,
+) -> Result<Operation, Error> {
+    let wanted = Wanted::of_instance(OperationKind::ConfigureProtection, &instance.id)
+        .with_input(&ConfigureProtectionInput { deep_validation })?;
+    call.begin(tx, vault, wanted, now_us).await
+}
+
+/// Refuses a server that is not registered, to callers who may know that; for others the operation says it.
+async fn require_server(app: &App, call: Call<'_>, datasource: &ResourceId) -> Result<(), Error> {
+    let Some(server) = datasource.parent() else { return Ok(()) };
+    let action = format!("{}/read", server.resource_type());
+    if !app.allows(&call.caller.principal_id, &action, false, &server).await?
+        || app.server_resolve(&server).await?.is_some()
+    {
+        return Ok(());
+    }
+    Err(Error::invalid("UserErrorDBNotFound", "The server or the database could not be found.")
+        .with_recommended_action(
+            "Ensure that the server and the database exist and retry the operation.",
+        )
+        .with_inner(crate::error::InnerError::new(
+            "ServerNotRegistered",
+            format!("No server is registered as {server}."),
+        ))
+        .user_facing())
+}
+
+/// The row's body: what clients see, in Azure's order, and the internal part.
+fn row_body(
+    properties: &BackupInstance,
+    tags: Option<&BTreeMap<String, String>>,
+    state: &InstanceState,
+    protection: ProtectionState,
+    provisioning: &str,
+) -> Result<Value, Error> {
+    let mut properties = properties.clone();
+    properties.provisioning_state = Some(provisioning.to_owned());
+    properties.current_protection_state = Some(protection.as_str().into());
+    properties.protection_status = Some(coffer_azure::ProtectionStatusDetails {
+        error_details: None,
+        status: Some(protection.as_str().into()),
+    });
+    let mut body = Map::new();
+    if let Some(tags) = tags {
+        body.insert("tags".to_owned(), Value::Object(tags_value(tags)));
+    }
+    body.insert(
+        "properties".to_owned(),
+        serde_json::to_value(properties).map_err(Error::internal)?,
+    );
+    let mut body = Value::Object(body);
+    write_state(&mut body, state);
+    Ok(body)
+}
+
+/// A PUT without tags leaves them: clients that never set any would otherwise take away what others set.
+fn tags_of(instance: &Resource) -> Result<Option<BTreeMap<String, String>>, Error> {
+    match instance.body.get("tags") {
+        None => Ok(None),
+        Some(tags) => serde_json::from_value(tags.clone()).map(Some).map_err(Error::internal),
+    }
+}
+
+fn tags_value(tags: &BTreeMap<String, String>) -> Map<String, Value> {
+    tags.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
+}
+
+/// Whether a PUT asks for what the instance is already.
+fn is_same(
+    existing: &Resource,
+    requested: &Requested,
+    tags: Option<&BTreeMap<String, String>>,
+) -> Result<bool, Error> {
+    let properties: BackupInstance =
+        serde_json::from_value(existing.body["properties"].clone()).map_err(Error::internal)?;
+    let vault =
+        existing.id.parent().ok_or_else(|| Error::internal("an instance without a vault"))?;
+    let own = check(properties, &vault)?;
+    let same_policy = own.policy == requested.policy;
+    let mut properties = requested.properties.clone();
+    // Ids are compared without regard to case.
+    properties.policy_info.policy_id.clone_from(&own.properties.policy_info.policy_id);
+    properties
+        .data_source_info
+        .resource_id
+        .clone_from(&own.properties.data_source_info.resource_id);
+    let same_tags = match tags {
+        Some(tags) => existing.body["tags"] == Value::Object(tags_value(tags)),
+        None => true,
+    };
+    Ok(same_policy && same_tags && properties == own.properties)
+}
+
+/// An immutable vault keeps the data of an instance until its last recovery point has expired.
+async fn require_mutable(tx: &mut Tx, vault: &Resource, instance: &Resource) -> Result<(), Error> {
+    let properties = backup_vault::wire(vault)?.properties;
+    match vault_properties::immutability_of(&properties)? {
+        Immutability::Absent | Immutability::Disabled => return Ok(()),
+        Immutability::Unlocked | Immutability::Locked => {}
+    }
+    let state: InstanceState = read_state(&instance.body)?;
+    match db::recovery_point::newest(&mut **tx, state.repository_guid).await? {
+        None => Ok(()),
+        Some(point) => Err(errors::vault_is_immutable(&format!(
+            "The backup instance '{}' has recovery points, the newest of which is {}.",
+            instance.id.name(),
+            point.id
+        ))),
+    }
+}

@@ -1,0 +1,400 @@
+//! Backup vaults: their settings, their identity, and what keeps them from being deleted.
+
+use std::collections::BTreeMap;
+
+use coffer_azure::{
+    BackupVault, BackupVaultResource, DppIdentityDetails, IdentityType, PatchResourceRequestInput,
+    ResourceId, StorageSetting,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::state::{Deletion, InstanceState, VaultState, read_state, without_state, write_state};
+use super::vault_properties::{self, RequestedSettings};
+use super::vault_security::SoftDelete;
+use super::{
+    Call, DELETED_INSTANCE_KIND, INSTANCE_KIND, POLICY_KIND, VAULT_KIND, Wanted, errors, names,
+    vault_require, vault_require_usable,
+};
+use crate::app::App;
+use crate::config::location_key;
+use crate::db::{self, NewResource, Page, Paged, Resource, Tx};
+use crate::error::Error;
+use crate::operations::{Operation, OperationKind};
+
+/// How many names an error lists per kind of thing in the way.
+const BLOCKERS_LISTED_MAX: usize = 10;
+
+/// What a PUT or PATCH did.
+#[derive(Debug)]
+pub enum VaultChange {
+    /// It was so already.
+    Unchanged(Resource),
+    /// The vault is new or changed; the operation finishes it.
+    Begun(Resource, Operation),
+}
+
+/// The identity that a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WantedIdentity {
+    AsItIs,
+    None,
+    SystemAssigned,
+}
+
+/// Creates a vault or changes one. `body` is read after the caller was authorized.
+///
+/// # Errors
+/// Not allowed; settings that are not possible; the group is absent; the vault is being deleted; the database fails.
+pub async fn put(
+    app: &App,
+    call: Call<'_>,
+    id: &ResourceId,
+    body: impl FnOnce() -> Result<BackupVaultResource, Error> + Send,
+) -> Result<VaultChange, Error> {
+    call.authorize(app, "backupVaults/write", id).await?;
+    let body = body()?;
+    names::check_vault_name(id.name()).map_err(errors::invalid_input)?;
+    let identity = wanted_identity(body.identity.as_ref())?;
+    let settings = RequestedSettings {
+        security: body.properties.security_settings,
+        features: body.properties.feature_settings,
+        monitoring: body.properties.monitoring_settings,
+    };
+    let storage = body.properties.storage_settings;
+
+    let mut tx = app.db.begin().await?;
+    match db::resource_get(&mut *tx, id).await? {
+        None => {
+            let location =
+                body.location.filter(|location| !location.trim().is_empty()).ok_or_else(|| {
+                    Error::invalid(
+                        "LocationRequired",
+                        "The location property is required for this definition.",
+                    )
+                    .with_target("location")
+                })?;
+            let vault = BackupVaultResource {
+                location: Some(location),
+                tags: body.tags,
+                identity: None,
+                properties: vault_properties::effective(storage, settings, None)?,
+                id: None,
+                name: None,
+                kind: None,
+            };
+            create(app, call, tx, id, vault, identity).await
+        }
+        Some(existing) => {
+            if let Some(location) = &body.location {
+                require_same_location(&existing, location)?;
+            }
+            let tags = Some(body.tags.unwrap_or_default());
+            let change = Change { storage, settings, tags, identity };
+            update(app, call, tx, existing, change).await
+        }
+    }
+}
+
+/// Changes what a PATCH names and nothing else.
+///
+/// # Errors
+/// Not allowed; absent; settings that are not possible; being deleted; the database fails.
+pub async fn patch(
+    app: &App,
+    call: Call<'_>,
+    id: &ResourceId,
+    body: impl FnOnce() -> Result<PatchResourceRequestInput, Error> + Send,
+) -> Result<VaultChange, Error> {
+    call.authorize(app, "backupVaults/write", id).await?;
+    let body = body()?;
+    let identity = wanted_identity(body.identity.as_ref())?;
+    let mut tx = app.db.begin().await?;
+    let existing = vault_require(&mut *tx, id).await?;
+    let properties = body.properties.unwrap_or_default();
+    let current = wire(&existing)?;
+    let settings = RequestedSettings {
+        security: properties.security_settings,
+        features: properties.feature_settings,
+        monitoring: properties.monitoring_settings.or(current.properties.monitoring_settings),
+    };
+    let change = Change { storage: None, settings, tags: body.tags, identity };
+    update(app, call, tx, existing, change).await
+}
+
+/// Reads a vault.
+///
+/// # Errors
+/// Not allowed; absent; the database fails.
+pub async fn get(app: &App, call: Call<'_>, id: &ResourceId) -> Result<Resource, Error> {
+    call.authorize(app, "backupVaults/read", id).await?;
+    vault_require(app.db.read(), id).await
+}
+
+/// The vaults of a subscription or a group.
+///
+/// # Errors
+/// Not allowed; the group is absent; the database fails.
+pub async fn list(
+    app: &App,
+    call: Call<'_>,
+    scope: &ResourceId,
+    page: &Page,
+) -> Result<Paged<Resource>, Error> {
+    call.authorize(app, "backupVaults/read", scope).await?;
+    let group = scope.resource_group();
+    if group.is_some() && !db::resource_exists(app.db.read(), scope).await? {
+        return Err(Error::not_found(
+            "ResourceGroupNotFound",
+            format!("Resource group '{}' could not be found.", group.unwrap_or_default()),
+        ));
+    }
+    db::resource_list(
+        app.db.read(),
+        scope.subscription_id().unwrap_or_default(),
+        group,
+        VAULT_KIND,
+        page,
+    )
+    .await
+}
+
+/// Begins the deletion of an empty vault. None when there is no vault.
+///
+/// # Errors
+/// Not allowed; something is still in it; being deleted already; the database fails.
+pub async fn delete(
+    app: &App,
+    call: Call<'_>,
+    id: &ResourceId,
+) -> Result<Option<Operation>, Error> {
+    call.authorize(app, "backupVaults/delete", id).await?;
+    let now_us = app.clock.now_us();
+    let mut tx = app.db.begin().await?;
+    if !db::resource_exists(&mut *tx, id).await? {
+        return Ok(None);
+    }
+    let mut vault = vault_require_usable(&mut tx, id).await?;
+    let blockers = blockers(&mut tx, id).await?;
+    if !blockers.is_empty() {
+        return Err(errors::vault_not_empty(&blockers));
+    }
+    let mut state: VaultState = read_state(&vault.body)?;
+    state.deleting = true;
+    write_state(&mut vault.body, &state);
+    db::resource_update(&mut tx, &mut vault, now_us).await?;
+    let operation =
+        call.begin(&mut tx, &vault, Wanted::of_vault(OperationKind::DeleteVault), now_us).await?;
+    tx.commit().await?;
+    app.executor.wake();
+    Ok(Some(operation))
+}
+
+/// The vault as the wire has it, out of its row.
+pub(super) fn wire(vault: &Resource) -> Result<BackupVaultResource, Error> {
+    serde_json::from_value(without_state(&vault.body)).map_err(Error::internal)
+}
+
+struct Change {
+    storage: Option<Vec<StorageSetting>>,
+    settings: RequestedSettings,
+    tags: Option<BTreeMap<String, String>>,
+    identity: WantedIdentity,
+}
+
+async fn create(
+    app: &App,
+    call: Call<'_>,
+    mut tx: Tx,
+    id: &ResourceId,
+    mut vault: BackupVaultResource,
+    identity: WantedIdentity,
+) -> Result<VaultChange, Error> {
+    let now_us = app.clock.now_us();
+    let mut state = VaultState { vault_guid: Uuid::new_v4(), principal_id: None, deleting: false };
+    vault.properties.provisioning_state = Some("Provisioning".to_owned());
+    vault.tags = vault.tags.filter(|tags| !tags.is_empty());
+    apply_identity(app, &mut tx, id, identity, &mut vault, &mut state).await?;
+    let body = row_body(&vault, &state)?;
+    let resource =
+        db::resource_insert(&mut tx, NewResource { id: id.clone(), body, now_us }).await?;
+    let operation = call
+        .begin(&mut tx, &resource, Wanted::of_vault(OperationKind::CreateVault), now_us)
+        .await?;
+    tx.commit().await?;
+    app.executor.wake();
+    Ok(VaultChange::Begun(resource, operation))
+}
+
+async fn update(
+    app: &App,
+    call: Call<'_>,
+    mut tx: Tx,
+    mut existing: Resource,
+    change: Change,
+) -> Result<VaultChange, Error> {
+    let now_us = app.clock.now_us();
+    let mut state: VaultState = read_state(&existing.body)?;
+    if state.deleting {
+        return Err(errors::vault_is_deleting(&existing.id));
+    }
+    let before = wire(&existing)?;
+    let mut after = before.clone();
+    after.properties =
+        vault_properties::effective(change.storage, change.settings, Some(&before.properties))?;
+    after.properties.provisioning_state.clone_from(&before.properties.provisioning_state);
+    if let Some(tags) = change.tags {
+        after.tags = Some(tags).filter(|tags| !tags.is_empty());
+    }
+    apply_identity(app, &mut tx, &existing.id, change.identity, &mut after, &mut state).await?;
+    if after == before {
+        return Ok(VaultChange::Unchanged(existing));
+    }
+    if after.properties.storage_settings != before.properties.storage_settings
+        && protects_something(&mut tx, &existing.id).await?
+    {
+        return Err(errors::invalid_input(
+            "storageSettings cannot be changed once the vault has backup instances.",
+        ));
+    }
+    if turns_soft_delete_off(&before.properties, &after.properties)? {
+        purge_now(&mut tx, &existing.id, now_us).await?;
+    }
+    after.properties.provisioning_state = Some("Updating".to_owned());
+    existing.body = row_body(&after, &state)?;
+    db::resource_update(&mut tx, &mut existing, now_us).await?;
+    let operation = call
+        .begin(&mut tx, &existing, Wanted::of_vault(OperationKind::UpdateVault), now_us)
+        .await?;
+    tx.commit().await?;
+    app.executor.wake();
+    Ok(VaultChange::Begun(existing, operation))
+}
+
+fn row_body(vault: &BackupVaultResource, state: &VaultState) -> Result<Value, Error> {
+    let mut body = serde_json::to_value(vault).map_err(Error::internal)?;
+    write_state(&mut body, state);
+    Ok(body)
+}
+
+fn wanted_identity(identity: Option<&DppIdentityDetails>) -> Result<WantedIdentity, Error> {
+    match identity.and_then(|identity| identity.kind.as_ref()) {
+        None => Ok(WantedIdentity::AsItIs),
+        Some(IdentityType::None) => Ok(WantedIdentity::None),
+        Some(IdentityType::SystemAssigned) => Ok(WantedIdentity::SystemAssigned),
+        Some(kind @ (IdentityType::UserAssigned | IdentityType::SystemAssignedUserAssigned)) => {
+            Err(errors::invalid_input(format!(
+                "The identity type '{kind}' is not supported by this version; SystemAssigned and None are."
+            )))
+        }
+        Some(IdentityType::Unknown(kind)) => Err(errors::invalid_input(format!(
+            "The identity type '{kind}' does not exist; SystemAssigned and None are supported."
+        ))),
+    }
+}
+
+/// Makes or deletes the vault's principal as asked, in the transaction of the change.
+async fn apply_identity(
+    app: &App,
+    tx: &mut Tx,
+    id: &ResourceId,
+    wanted: WantedIdentity,
+    vault: &mut BackupVaultResource,
+    state: &mut VaultState,
+) -> Result<(), Error> {
+    match (wanted, &state.principal_id) {
+        (WantedIdentity::SystemAssigned, None) => {
+            state.principal_id = Some(app.principal_create_managed(tx, id.name()).await?)
+        }
+        (WantedIdentity::None, Some(principal_id)) => {
+            app.principal_delete(tx, principal_id).await?;
+            state.principal_id = None;
+        }
+        (WantedIdentity::AsItIs, _)
+        | (WantedIdentity::SystemAssigned, Some(_))
+        | (WantedIdentity::None, None) => {}
+    }
+    vault.identity = state.principal_id.as_ref().map(|principal_id| DppIdentityDetails {
+        kind: Some(IdentityType::SystemAssigned),
+        principal_id: Some(principal_id.clone()),
+        tenant_id: Some(app.identity.tenant_id.clone()),
+        user_assigned_identities: None,
+    });
+    Ok(())
+}
+
+fn require_same_location(existing: &Resource, location: &str) -> Result<(), Error> {
+    let current = super::location_of(existing);
+    if location_key(&current) == location_key(location) {
+        return Ok(());
+    }
+    let group = existing.id.resource_group().unwrap_or_default();
+    Err(Error::conflict(
+        "InvalidResourceLocation",
+        format!(
+            "The resource '{}' already exists in location '{current}' in resource group '{group}'. A resource with the same name cannot be \
+             created in location '{location}'. Please select a new resource name.",
+            existing.id.name()
+        ),
+    ))
+}
+
+async fn protects_something(tx: &mut Tx, vault: &ResourceId) -> Result<bool, Error> {
+    let one = Page { after: None, rows_max: 1 };
+    for kind in [INSTANCE_KIND, DELETED_INSTANCE_KIND] {
+        if !db::resource_list_children(&mut **tx, vault, kind, &one).await?.items.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What keeps a vault from being deleted, in words; empty when nothing does.
+async fn blockers(tx: &mut Tx, vault: &ResourceId) -> Result<String, Error> {
+    let mut parts = Vec::new();
+    for (kind, word) in [
+        (INSTANCE_KIND, "backup instances"),
+        (
+            DELETED_INSTANCE_KIND,
+            "soft deleted backup instances (undelete and delete them, or wait until they are purged)",
+        ),
+        (POLICY_KIND, "backup policies"),
+    ] {
+        let page =
+            Page { after: None, rows_max: u32::try_from(BLOCKERS_LISTED_MAX).unwrap_or(u32::MAX) };
+        let found = db::resource_list_children(&mut **tx, vault, kind, &page).await?;
+        let names: Vec<&str> = found.items.iter().map(|resource| resource.id.name()).collect();
+        if !names.is_empty() {
+            let more = if found.next.is_some() { ", …" } else { "" };
+            parts.push(format!("{word}: {}{more}", names.join(", ")));
+        }
+    }
+    Ok(parts.join("; "))
+}
+
+fn turns_soft_delete_off(before: &BackupVault, after: &BackupVault) -> Result<bool, Error> {
+    let (before, _) = vault_properties::soft_delete_of(before)?;
+    let (after, _) = vault_properties::soft_delete_of(after)?;
+    Ok(before != SoftDelete::Off && after == SoftDelete::Off)
+}
+
+/// Turning soft delete off lets go of what is soft deleted.
+async fn purge_now(tx: &mut Tx, vault: &ResourceId, now_us: i64) -> Result<(), Error> {
+    let mut page = Page::default();
+    loop {
+        let deleted =
+            db::resource_list_children(&mut **tx, vault, DELETED_INSTANCE_KIND, &page).await?;
+        for mut instance in deleted.items {
+            let mut state: InstanceState = read_state(&instance.body)?;
+            let Some(deletion) = state.deletion.take() else { continue };
+            state.deletion = Some(Deletion { purge_us: now_us, ..deletion });
+            write_state(&mut instance.body, &state);
+            db::resource_update(tx, &mut instance, now_us).await?;
+            db::purge::set(tx, &instance.id, now_us).await?;
+        }
+        match deleted.next {
+            Some(after) => page.after = Some(after),
+            None => return Ok(()),
+        }
+    }
+}

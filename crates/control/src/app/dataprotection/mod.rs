@@ -1,0 +1,162 @@
+//! The rules of `Microsoft.DataProtection`: validate, authorize, change the store, begin operations. One file a noun.
+//!
+//! # Invariants
+//!
+//! * Every function that takes a [`Call`] authorizes it with Azure's name of the action before it reads anything.
+//! * What a request changes and the operation that it begins are one transaction: either both are durable or neither.
+//! * Nothing here waits for a network; that is what operations are for.
+//! * A datasource is protected by at most one instance of the installation ([`datasource`]).
+
+pub mod backup;
+pub mod backup_instance;
+pub mod backup_policy;
+pub mod backup_vault;
+pub mod datasource;
+pub mod deleted_backup_instance;
+pub mod errors;
+pub mod instance_row;
+pub mod job;
+pub mod job_resource;
+mod names;
+pub mod new_job;
+pub mod operation;
+pub mod policy_rules;
+pub mod protection;
+pub mod protection_state;
+pub mod provider;
+pub mod recovery_point;
+pub mod recovery_point_filter;
+pub mod recovery_point_resource;
+pub mod repeating_interval;
+pub mod restore;
+pub mod state;
+pub mod validate_for_backup;
+mod vault_properties;
+pub mod vault_security;
+
+use coffer_azure::{ApiVersion, ResourceId};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::app::{App, Caller};
+use crate::db::{self, Executor, Resource, Tx};
+use crate::error::Error;
+use crate::operations::{self, NewJob, NewOperation, Operation, OperationKind};
+
+/// The provider's name in ids.
+pub const NAMESPACE: &str = "Microsoft.DataProtection";
+/// Kind of a vault's row.
+pub const VAULT_KIND: &str = "microsoft.dataprotection/backupvaults";
+/// Kind of a policy's row.
+pub const POLICY_KIND: &str = "microsoft.dataprotection/backupvaults/backuppolicies";
+/// Kind of an instance's row.
+pub const INSTANCE_KIND: &str = "microsoft.dataprotection/backupvaults/backupinstances";
+/// Kind of a soft deleted instance's row.
+pub const DELETED_INSTANCE_KIND: &str =
+    "microsoft.dataprotection/backupvaults/deletedbackupinstances";
+/// The last segment of a policy's type, as Azure writes it.
+pub const POLICIES: &str = "backupPolicies";
+/// The last segment of an instance's type, as Azure writes it.
+pub const INSTANCES: &str = "backupInstances";
+/// The last segment of a soft deleted instance's type, as Azure writes it.
+pub const DELETED_INSTANCES: &str = "deletedBackupInstances";
+
+/// Who asks, in which version of the API, under which activity id.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The authenticated caller.
+    pub caller: &'a Caller,
+    /// Echoed in the URLs of operations.
+    pub api_version: &'a ApiVersion,
+    /// Becomes a job's `activityID` and `deletionInfo.deleteActivityID`.
+    pub activity_id: &'a str,
+}
+
+impl Call<'_> {
+    /// Refuses unless the caller may do `action` (without the provider's name) at `scope`.
+    async fn authorize(&self, app: &App, action: &str, scope: &ResourceId) -> Result<(), Error> {
+        app.authorize(self.caller, &format!("{NAMESPACE}/{action}"), scope).await
+    }
+
+    /// Begins an operation in the transaction of the change that it belongs to.
+    async fn begin(
+        &self,
+        tx: &mut Tx,
+        vault: &Resource,
+        wanted: Wanted<'_>,
+        now_us: i64,
+    ) -> Result<Operation, Error> {
+        let new = NewOperation {
+            kind: wanted.kind,
+            vault: vault.id.clone(),
+            instance: wanted.instance.cloned(),
+            location: location_of(vault),
+            input: wanted.input,
+            api_version: self.api_version.clone(),
+            activity_id: self.activity_id.to_owned(),
+            job: wanted.job,
+        };
+        operations::begin(tx, new, now_us).await
+    }
+}
+
+/// What [`Call::begin`] begins, beside what the call and the vault say.
+struct Wanted<'a> {
+    kind: OperationKind,
+    instance: Option<&'a ResourceId>,
+    input: Value,
+    job: Option<NewJob>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of_vault(kind: OperationKind) -> Self {
+        Self { kind, instance: None, input: Value::Null, job: None }
+    }
+
+    fn of_instance(kind: OperationKind, instance: &'a ResourceId) -> Self {
+        Self { kind, instance: Some(instance), input: Value::Null, job: None }
+    }
+
+    fn with_input(mut self, input: &impl Serialize) -> Result<Self, Error> {
+        self.input = serde_json::to_value(input).map_err(Error::internal)?;
+        Ok(self)
+    }
+
+    fn with_job(mut self, job: NewJob) -> Self {
+        self.job = Some(job);
+        self
+    }
+}
+
+/// The vault, or the provider's 404.
+async fn vault_require<'e>(
+    executor: impl Executor<'e>,
+    vault: &ResourceId,
+) -> Result<Resource, Error> {
+    db::resource_get(executor, vault).await?.ok_or_else(|| {
+        Error::resource_not_found(
+            "Microsoft.DataProtection/BackupVaults",
+            vault.name(),
+            vault.resource_group().unwrap_or_default(),
+        )
+    })
+}
+
+/// The vault, or an error when it is absent or about to go.
+async fn vault_require_usable(tx: &mut Tx, vault: &ResourceId) -> Result<Resource, Error> {
+    let resource = vault_require(&mut **tx, vault).await?;
+    let state: state::VaultState = state::read_state(&resource.body)?;
+    if state.deleting { Err(errors::vault_is_deleting(&resource.id)) } else { Ok(resource) }
+}
+
+/// The vault's location, as it was written.
+fn location_of(vault: &Resource) -> String {
+    vault.body.get("location").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// A page of rows that were read after the first `skip`, at most `rows_max` of them; a full one may have another behind it.
+fn skipped_page<T>(items: Vec<T>, skip: u32, rows_max: u32) -> db::Paged<T> {
+    let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    let next = (count >= rows_max).then(|| skip.saturating_add(count).to_string());
+    db::Paged { items, next }
+}

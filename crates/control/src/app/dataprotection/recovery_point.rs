@@ -1,0 +1,108 @@
+//! Reading an instance's recovery points.
+
+use coffer_azure::ResourceId;
+use uuid::Uuid;
+
+use super::recovery_point_filter::RecoveryPointFilter;
+use super::state::{InstanceState, VaultState, read_state};
+use super::{Call, errors, instance_row, vault_require};
+use crate::app::App;
+use crate::db::recovery_point::{RECOVERY_POINTS_PAGE_ROWS_MAX, RecoveryPoint, RecoveryPointRange};
+use crate::db::{self, Paged};
+use crate::error::Error;
+
+/// The state of every recovery point: one that is not whole does not exist.
+const STATE: &str = "Completed";
+
+/// A recovery point, with what else its wire form needs.
+#[derive(Debug)]
+pub struct ShownRecoveryPoint {
+    /// The recovery point.
+    pub point: RecoveryPoint,
+    /// The instance, as it was first written.
+    pub instance: ResourceId,
+    /// Identifies the data store.
+    pub vault_guid: Uuid,
+    /// Whether it is the newest of its instance.
+    pub newest: bool,
+}
+
+/// Reads a recovery point.
+///
+/// # Errors
+/// Not allowed; absent; the database fails.
+pub async fn get(
+    app: &App,
+    call: Call<'_>,
+    instance: &ResourceId,
+    id: &str,
+) -> Result<ShownRecoveryPoint, Error> {
+    call.authorize(
+        app,
+        "backupVaults/backupInstances/recoveryPoints/read",
+        &instance.child("recoveryPoints", id),
+    )
+    .await?;
+    let of = owner(app, instance).await?;
+    let point = db::recovery_point::get(app.db.read(), of.repository, id)
+        .await?
+        .ok_or_else(errors::resource_not_found)?;
+    let newest = db::recovery_point::newest(app.db.read(), of.repository).await?;
+    Ok(of.show(point, newest.as_ref()))
+}
+
+/// The recovery points of an instance that the filter admits, newest first, after the first `skip`.
+///
+/// # Errors
+/// Not allowed; absent; the database fails.
+pub async fn list(
+    app: &App,
+    call: Call<'_>,
+    instance: &ResourceId,
+    filter: impl FnOnce() -> Result<RecoveryPointFilter, Error> + Send,
+    skip: u32,
+) -> Result<Paged<ShownRecoveryPoint>, Error> {
+    call.authorize(app, "backupVaults/backupInstances/recoveryPoints/read", instance).await?;
+    let filter = filter()?;
+    let of = owner(app, instance).await?;
+    if filter.state.as_deref().is_some_and(|state| !state.eq_ignore_ascii_case(STATE)) {
+        return Ok(Paged { items: Vec::new(), next: None });
+    }
+    let range = RecoveryPointRange { from_us: filter.start_us, to_us: filter.end_us, skip };
+    let points = db::recovery_point::list(app.db.read(), of.repository, range).await?;
+    let newest = db::recovery_point::newest(app.db.read(), of.repository).await?;
+    let page = super::skipped_page(points, skip, RECOVERY_POINTS_PAGE_ROWS_MAX);
+    Ok(Paged {
+        items: page.items.into_iter().map(|point| of.show(point, newest.as_ref())).collect(),
+        next: page.next,
+    })
+}
+
+struct Owner {
+    instance: ResourceId,
+    repository: Uuid,
+    vault_guid: Uuid,
+}
+
+impl Owner {
+    fn show(&self, point: RecoveryPoint, newest: Option<&RecoveryPoint>) -> ShownRecoveryPoint {
+        ShownRecoveryPoint {
+            newest: newest.is_some_and(|newest| newest.id == point.id),
+            point,
+            instance: self.instance.clone(),
+            vault_guid: self.vault_guid,
+        }
+    }
+}
+
+async fn owner(app: &App, instance: &ResourceId) -> Result<Owner, Error> {
+    let resource = instance_row::require(app.db.read(), instance).await?;
+    let vault = instance.parent().ok_or_else(errors::resource_not_found)?;
+    let vault: VaultState = read_state(&vault_require(app.db.read(), &vault).await?.body)?;
+    let state: InstanceState = read_state(&resource.body)?;
+    Ok(Owner {
+        instance: resource.id,
+        repository: state.repository_guid,
+        vault_guid: vault.vault_guid,
+    })
+}

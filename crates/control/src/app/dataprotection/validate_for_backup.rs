@@ -1,0 +1,35 @@
+//! `validateForBackup`: what can be said at once is said at once; everything else is an operation without effect.
+
+use coffer_azure::{ResourceId, ValidateForBackupRequest};
+
+use super::datasource::{self, ClaimFor};
+use super::{Call, Wanted, backup_instance, backup_policy, vault_require_usable};
+use crate::app::App;
+use crate::error::Error;
+use crate::operations::{Operation, OperationKind, ValidateForBackupInput};
+
+/// Begins the checks for an instance as it would be made. `body` is read after the caller was authorized.
+///
+/// # Errors
+/// Not allowed; not usable; the datasource is protected already; the vault is absent; the database fails.
+pub async fn validate_for_backup(
+    app: &App,
+    call: Call<'_>,
+    vault: &ResourceId,
+    body: impl FnOnce() -> Result<ValidateForBackupRequest, Error> + Send,
+) -> Result<Operation, Error> {
+    call.authorize(app, "backupVaults/validateForBackup/action", vault).await?;
+    let requested = backup_instance::check(body()?.backup_instance, vault)?;
+    let now_us = app.clock.now_us();
+    let mut tx = app.db.begin().await?;
+    let vault = vault_require_usable(&mut tx, vault).await?;
+    datasource::require_free(&mut tx, None, &vault.id, &requested.datasource, ClaimFor::Protect)
+        .await?;
+    backup_policy::require(&mut tx, &requested.policy).await?;
+    let input = ValidateForBackupInput { backup_instance: requested.properties };
+    let wanted = Wanted::of_vault(OperationKind::ValidateForBackup).with_input(&input)?;
+    let operation = call.begin(&mut tx, &vault, wanted, now_us).await?;
+    tx.commit().await?;
+    app.executor.wake();
+    Ok(operation)
+}

@@ -1,0 +1,348 @@
+//! From what a request says of a vault, and what the vault is, to what it becomes.
+//!
+//! Pure. Invariants: what the service computes is never taken from a request; what was made irreversible stays; protection that a
+//! request does not mention (soft delete, immutability, cross-region restore) is kept as it is, never lowered by silence.
+
+use coffer_azure::{
+    BackupVault, DataStoreType, FeatureSettings, ImmutabilitySettings, ImmutabilityState,
+    MonitoringSettings, SecuritySettings, SoftDeleteSettings, SoftDeleteState, StorageSetting,
+};
+
+use super::errors;
+use super::vault_security::{
+    Immutability, SOFT_DELETE_DAYS, SOFT_DELETE_DAYS_DEFAULT, SoftDelete, scores,
+};
+use crate::error::Error;
+
+/// The settings of a request: those that a PATCH can give.
+#[derive(Debug, Clone, Default)]
+pub struct RequestedSettings {
+    /// Soft delete, immutability, encryption.
+    pub security: Option<SecuritySettings>,
+    /// Cross-region and cross-subscription restore.
+    pub features: Option<FeatureSettings>,
+    /// Alerts.
+    pub monitoring: Option<MonitoringSettings>,
+}
+
+/// The properties that a vault gets. `provisioning_state` is left to the caller.
+///
+/// # Errors
+/// A setting does not exist, is not supported, or may not be changed any more.
+pub fn effective(
+    storage: Option<Vec<StorageSetting>>,
+    requested: RequestedSettings,
+    current: Option<&BackupVault>,
+) -> Result<BackupVault, Error> {
+    let storage = match storage.or_else(|| current.and_then(|vault| vault.storage_settings.clone()))
+    {
+        Some(storage) => check_storage(storage)?,
+        None => {
+            return Err(errors::invalid_input(
+                "storageSettings is required, for example [{\"datastoreType\": \"VaultStore\", \"type\": \"LocallyRedundant\"}].",
+            ));
+        }
+    };
+    let now = current.map(Security::of).transpose()?;
+    let next = now.unwrap_or(Security::DEFAULT).with(requested.security.unwrap_or_default())?;
+    if now.is_some_and(|now| !now.soft_delete.may_become(next.soft_delete)) {
+        return Err(errors::soft_delete_always_on());
+    }
+    if now.is_some_and(|now| !now.immutability.may_become(next.immutability)) {
+        return Err(errors::immutability_locked());
+    }
+    let (secure_score, bcdr_security_level) = scores(next.soft_delete, next.immutability);
+    Ok(BackupVault {
+        provisioning_state: None,
+        storage_settings: Some(storage),
+        is_vault_protected_by_resource_guard: Some(false),
+        monitoring_settings: check_monitoring(requested.monitoring)?,
+        security_settings: Some(next.settings()),
+        feature_settings: merge_features(
+            requested.features,
+            current.and_then(|vault| vault.feature_settings.as_ref()),
+        )?,
+        secure_score: Some(secure_score.to_owned()),
+        bcdr_security_level: Some(bcdr_security_level.to_owned()),
+        resource_guard_operation_requests: None,
+        // Copies in a second region are the storage's business, not the vault's.
+        replicated_regions: Some(Vec::new()),
+    })
+}
+
+/// State and retention of a vault's soft delete.
+///
+/// # Errors
+/// An internal error: rows are checked before they are written.
+pub fn soft_delete_of(vault: &BackupVault) -> Result<(SoftDelete, f64), Error> {
+    let security = Security::of(vault)?;
+    Ok((security.soft_delete, security.retention_days))
+}
+
+/// A vault's immutability.
+///
+/// # Errors
+/// An internal error: rows are checked before they are written.
+pub fn immutability_of(vault: &BackupVault) -> Result<Immutability, Error> {
+    Ok(Security::of(vault)?.immutability)
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Security {
+    soft_delete: SoftDelete,
+    retention_days: f64,
+    immutability: Immutability,
+}
+
+impl Security {
+    const DEFAULT: Self = Self {
+        soft_delete: SoftDelete::On,
+        retention_days: SOFT_DELETE_DAYS_DEFAULT,
+        immutability: Immutability::Absent,
+    };
+
+    fn of(vault: &BackupVault) -> Result<Self, Error> {
+        Self::DEFAULT.with(vault.security_settings.clone().unwrap_or_default())
+    }
+
+    fn with(mut self, settings: SecuritySettings) -> Result<Self, Error> {
+        if let Some(soft_delete) = settings.soft_delete_settings {
+            if let Some(state) = soft_delete.state {
+                self.soft_delete = SoftDelete::parse(state.as_str()).ok_or_else(|| {
+                    errors::invalid_input(format!(
+                        "The soft delete state '{state}' does not exist; Off, On and AlwaysOn do."
+                    ))
+                })?;
+            }
+            if let Some(days) = soft_delete.retention_duration_in_days {
+                if !SOFT_DELETE_DAYS.contains(&days) {
+                    return Err(errors::invalid_input(format!(
+                        "retentionDurationInDays of soft delete is {days}; it is at least {} and at most {}.",
+                        SOFT_DELETE_DAYS.start(),
+                        SOFT_DELETE_DAYS.end()
+                    )));
+                }
+                self.retention_days = days;
+            }
+        }
+        if let Some(state) = settings.immutability_settings.and_then(|settings| settings.state) {
+            self.immutability = Immutability::parse(state.as_str()).ok_or_else(|| {
+                errors::invalid_input(format!("The immutability state '{state}' does not exist; Disabled, Unlocked and Locked do."))
+            })?;
+        }
+        if let Some(encryption) = settings.encryption_settings
+            && encryption
+                .state
+                .as_deref()
+                .is_some_and(|state| !state.is_empty() && !state.eq_ignore_ascii_case("Disabled"))
+        {
+            return Err(errors::invalid_input(
+                "encryptionSettings with a customer-managed key are not supported by this version; data is always encrypted with the \
+                 vault's own key.",
+            ));
+        }
+        Ok(self)
+    }
+
+    fn settings(self) -> SecuritySettings {
+        SecuritySettings {
+            soft_delete_settings: Some(SoftDeleteSettings {
+                state: Some(SoftDeleteState::from(self.soft_delete.as_str())),
+                retention_duration_in_days: Some(self.retention_days),
+            }),
+            immutability_settings: self
+                .immutability
+                .as_str()
+                .map(|state| ImmutabilitySettings { state: Some(ImmutabilityState::from(state)) }),
+            encryption_settings: None,
+        }
+    }
+}
+
+fn check_storage(storage: Vec<StorageSetting>) -> Result<Vec<StorageSetting>, Error> {
+    let mut vault_stores = 0;
+    for setting in &storage {
+        match (&setting.datastore_type, &setting.kind) {
+            (Some(store), Some(kind)) if store.is_known() && kind.is_known() => {
+                vault_stores += usize::from(*store == DataStoreType::VaultStore);
+            }
+            _ => {
+                return Err(errors::invalid_input(
+                    "Each entry of storageSettings needs a datastoreType (VaultStore) and a type (LocallyRedundant, ZoneRedundant or \
+                     GeoRedundant).",
+                ));
+            }
+        }
+    }
+    if vault_stores == 1 {
+        Ok(storage)
+    } else {
+        Err(errors::invalid_input(
+            "storageSettings needs exactly one entry with the datastoreType VaultStore.",
+        ))
+    }
+}
+
+fn check_monitoring(
+    monitoring: Option<MonitoringSettings>,
+) -> Result<Option<MonitoringSettings>, Error> {
+    let alerts = monitoring
+        .as_ref()
+        .and_then(|settings| settings.azure_monitor_alert_settings.as_ref())
+        .and_then(|settings| settings.alerts_for_all_job_failures.as_deref());
+    check_word("alertsForAllJobFailures", alerts, &["Enabled", "Disabled"])?;
+    Ok(monitoring)
+}
+
+fn merge_features(
+    requested: Option<FeatureSettings>,
+    current: Option<&FeatureSettings>,
+) -> Result<Option<FeatureSettings>, Error> {
+    let Some(requested) = requested else { return Ok(current.cloned()) };
+    let mut next = current.cloned().unwrap_or_default();
+    let region_now =
+        next.cross_region_restore_settings.as_ref().and_then(|settings| settings.state.clone());
+    let subscription_now = next
+        .cross_subscription_restore_settings
+        .as_ref()
+        .and_then(|settings| settings.state.clone());
+    if let Some(settings) = requested.cross_region_restore_settings {
+        check_word(
+            "crossRegionRestoreSettings",
+            settings.state.as_deref(),
+            &["Disabled", "Enabled"],
+        )?;
+        if is(&region_now, "Enabled") && is(&settings.state, "Disabled") {
+            return Err(errors::cross_region_restore_enabled());
+        }
+        next.cross_region_restore_settings = Some(settings);
+    }
+    if let Some(settings) = requested.cross_subscription_restore_settings {
+        check_word(
+            "crossSubscriptionRestoreSettings",
+            settings.state.as_deref(),
+            &["Disabled", "PermanentlyDisabled", "Enabled"],
+        )?;
+        if is(&subscription_now, "PermanentlyDisabled")
+            && !is(&settings.state, "PermanentlyDisabled")
+        {
+            return Err(errors::invalid_input(
+                "The cross-subscription restore of this vault was disabled permanently.",
+            ));
+        }
+        next.cross_subscription_restore_settings = Some(settings);
+    }
+    Ok(Some(next))
+}
+
+fn is(state: &Option<String>, word: &str) -> bool {
+    state.as_deref().is_some_and(|state| state.eq_ignore_ascii_case(word))
+}
+
+fn check_word(member: &str, given: Option<&str>, known: &[&str]) -> Result<(), Error> {
+    match given {
+        Some(word) if !known.iter().any(|known| known.eq_ignore_ascii_case(word)) => {
+            Err(errors::invalid_input(format!(
+                "{member} is '{word}'; possible are {}.",
+                known.join(", ")
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn storage() -> Option<Vec<StorageSetting>> {
+        coffer_azure::decode_value(
+            json!([{ "datastoreType": "VaultStore", "type": "LocallyRedundant" }]),
+        )
+        .unwrap()
+    }
+
+    fn security(soft_delete: &str, immutability: &str) -> RequestedSettings {
+        RequestedSettings {
+            security: coffer_azure::decode_value(json!({
+                "softDeleteSettings": { "state": soft_delete, "retentionDurationInDays": 14.0 },
+                "immutabilitySettings": { "state": immutability }
+            }))
+            .unwrap(),
+            ..RequestedSettings::default()
+        }
+    }
+
+    #[test]
+    fn a_new_vault_is_soft_deleting() {
+        let vault = effective(storage(), RequestedSettings::default(), None).unwrap();
+        assert_eq!(soft_delete_of(&vault).unwrap(), (SoftDelete::On, 14.0));
+        assert_eq!(vault.secure_score.as_deref(), Some("None"));
+        assert!(vault.security_settings.unwrap().immutability_settings.is_none());
+    }
+
+    #[test]
+    fn the_recorded_walk_of_changes() {
+        let mut vault = effective(storage(), security("Off", "Unlocked"), None).unwrap();
+        for (soft_delete, immutability, outcome) in [
+            ("On", "Unlocked", Ok(("Minimum", "Fair"))),
+            ("Off", "Unlocked", Ok(("None", "Poor"))),
+            ("AlwaysOn", "Unlocked", Ok(("Adequate", "Good"))),
+            ("On", "Unlocked", Err("UserErrorDisableSoftDeleteNotAllowed")),
+            ("AlwaysOn", "Disabled", Ok(("Adequate", "Good"))),
+            ("AlwaysOn", "Locked", Ok(("Adequate", "Good"))),
+            ("AlwaysOn", "Unlocked", Err("UserErrorUnsupportedVaultImmutabilityStateChange")),
+        ] {
+            match (effective(None, security(soft_delete, immutability), Some(&vault)), outcome) {
+                (Ok(next), Ok((score, level))) => {
+                    assert_eq!(next.secure_score.as_deref(), Some(score));
+                    assert_eq!(next.bcdr_security_level.as_deref(), Some(level));
+                    vault = next;
+                }
+                (Err(error), Err(code)) => assert_eq!(error.code, code),
+                (got, expected) => {
+                    panic!("{soft_delete} {immutability}: {got:?}, expected {expected:?}")
+                }
+            }
+        }
+        let silent = effective(None, RequestedSettings::default(), Some(&vault)).unwrap();
+        assert_eq!(silent.security_settings, vault.security_settings);
+    }
+
+    #[test]
+    fn cross_region_restore_stays() {
+        let features = |state: &str| RequestedSettings {
+            features: coffer_azure::decode_value(
+                json!({ "crossRegionRestoreSettings": { "state": state } }),
+            )
+            .unwrap(),
+            ..RequestedSettings::default()
+        };
+        let vault = effective(storage(), features("Enabled"), None).unwrap();
+        let error = effective(None, features("Disabled"), Some(&vault)).unwrap_err();
+        assert_eq!(error.code, "UserErrorCrossRegionRestoreStateChangeNotAllowed");
+    }
+
+    #[test]
+    fn settings_that_do_not_exist_are_refused() {
+        for settings in [security("Sometimes", "Disabled"), security("On", "Molten")] {
+            assert_eq!(
+                effective(storage(), settings, None).unwrap_err().code,
+                "BMSUserErrorInvalidInput"
+            );
+        }
+        for days in [0.0, 13.9, 181.0, -1.0] {
+            let settings = RequestedSettings {
+                security: coffer_azure::decode_value(
+                    json!({ "softDeleteSettings": { "retentionDurationInDays": days } }),
+                )
+                .unwrap(),
+                ..RequestedSettings::default()
+            };
+            assert!(effective(storage(), settings, None).is_err(), "{days}");
+        }
+        assert!(effective(None, RequestedSettings::default(), None).is_err());
+        assert!(effective(Some(Vec::new()), RequestedSettings::default(), None).is_err());
+    }
+}

@@ -1,0 +1,45 @@
+//! `{vault}/backupPolicies`.
+
+use coffer_azure::BaseBackupPolicyResource;
+use serde_json::{Value, json};
+
+use super::{Request, decode_value, encode};
+use crate::app::dataprotection::backup_policy;
+use crate::error::Error;
+use crate::http::ArmResponse;
+
+pub(super) async fn put(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let policy =
+        backup_policy::put(request.app, request.call(), &request.policy()?, || decode(request))
+            .await?;
+    Ok(ArmResponse::ok(encode::resource(&policy)))
+}
+
+pub(super) async fn get(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let policy = backup_policy::get(request.app, request.call(), &request.policy()?).await?;
+    Ok(ArmResponse::ok(encode::resource(&policy)))
+}
+
+pub(super) async fn list(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let page = request.req.page();
+    let policies =
+        backup_policy::list(request.app, request.call(), &request.vault()?, &page).await?;
+    Ok(encode::list(request, policies, encode::resource))
+}
+
+/// 200 without a body, 204 when there was none.
+pub(super) async fn delete(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let existed = backup_policy::delete(request.app, request.call(), &request.policy()?).await?;
+    Ok(ArmResponse::empty(if existed {
+        http::StatusCode::OK
+    } else {
+        http::StatusCode::NO_CONTENT
+    }))
+}
+
+/// The documentation's example has the properties without the envelope around them; both are read.
+fn decode(request: Request<'_>) -> Result<BaseBackupPolicyResource, Error> {
+    let body: Value = request.req.decode()?;
+    let bare = body.get("properties").is_none() && body.get("policyRules").is_some();
+    decode_value(if bare { json!({ "properties": body }) } else { body })
+}

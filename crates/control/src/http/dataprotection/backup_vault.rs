@@ -1,0 +1,74 @@
+//! `backupVaults`.
+
+use http::StatusCode;
+
+use super::{Request, encode};
+use crate::app::dataprotection::backup_vault::{self, VaultChange};
+use crate::error::Error;
+use crate::http::ArmResponse;
+use crate::http::long_running::{Announce, announce};
+
+/// 200 when nothing changes, else 201 with the body as it is going to be, as recorded.
+pub(super) async fn put(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let change =
+        backup_vault::put(request.app, request.call(), &request.vault()?, || request.req.decode())
+            .await?;
+    Ok(match change {
+        VaultChange::Unchanged(vault) => ArmResponse::ok(encode::resource(&vault)),
+        VaultChange::Begun(vault, operation) => {
+            let response = ArmResponse::created(encode::resource(&vault));
+            announce(
+                request.app,
+                response,
+                &operation,
+                &request.req.api_version,
+                Announce::Creation,
+            )
+        }
+    })
+}
+
+/// 200 when nothing changes, else 202.
+pub(super) async fn patch(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let change = backup_vault::patch(request.app, request.call(), &request.vault()?, || {
+        request.req.decode()
+    })
+    .await?;
+    Ok(match change {
+        VaultChange::Unchanged(vault) => ArmResponse::ok(encode::resource(&vault)),
+        VaultChange::Begun(_, operation) => announce(
+            request.app,
+            ArmResponse::accepted(),
+            &operation,
+            &request.req.api_version,
+            Announce::VaultUpdate,
+        ),
+    })
+}
+
+pub(super) async fn get(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let vault = backup_vault::get(request.app, request.call(), &request.vault()?).await?;
+    Ok(ArmResponse::ok(encode::resource(&vault)))
+}
+
+/// In a subscription or in a group.
+pub(super) async fn list(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let page = request.req.page();
+    let vaults =
+        backup_vault::list(request.app, request.call(), &request.scope.id()?, &page).await?;
+    Ok(encode::list(request, vaults, encode::resource))
+}
+
+/// 204 when there is none, else 202.
+pub(super) async fn delete(request: Request<'_>) -> Result<ArmResponse, Error> {
+    Ok(match backup_vault::delete(request.app, request.call(), &request.vault()?).await? {
+        None => ArmResponse::empty(StatusCode::NO_CONTENT),
+        Some(operation) => announce(
+            request.app,
+            ArmResponse::accepted(),
+            &operation,
+            &request.req.api_version,
+            Announce::VaultDeletion,
+        ),
+    })
+}

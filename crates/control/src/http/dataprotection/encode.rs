@@ -1,0 +1,132 @@
+//! Rows as the wire has them.
+
+use coffer_azure::duration::format_time;
+use coffer_azure::{BackupInstance, DeletedBackupInstance, DeletionInfo};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::Request;
+use crate::app::dataprotection::state::{InstanceState, read_state, without_state};
+use crate::clock::SECOND_US;
+use crate::db::{Paged, Resource};
+use crate::error::Error;
+use crate::http::ArmResponse;
+
+/// How long soft deleted data is kept without charge, at the end of its retention.
+const FREE_US: i64 = 14 * 86_400 * SECOND_US;
+
+/// A resource as clients see it: what is kept (without the internal part), then id, name and type, as Azure orders them.
+pub(super) fn resource(resource: &Resource) -> Value {
+    let mut members = match without_state(&resource.body) {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    members.insert("id".to_owned(), Value::String(resource.id.to_string()));
+    members.insert("name".to_owned(), Value::String(resource.id.name().to_owned()));
+    members.insert("type".to_owned(), Value::String(resource.id.resource_type()));
+    Value::Object(members)
+}
+
+/// A backup instance, its properties in Azure's order whoever wrote them last.
+///
+/// # Errors
+/// The row is not what was written: a fault of ours.
+pub(super) fn instance(instance: &Resource) -> Result<Value, Error> {
+    let mut value = resource(instance);
+    let properties: BackupInstance =
+        serde_json::from_value(value["properties"].take()).map_err(Error::internal)?;
+    value["properties"] = serde_json::to_value(properties).map_err(Error::internal)?;
+    Ok(value)
+}
+
+/// A soft deleted instance, with when it was deleted and when it goes.
+///
+/// # Errors
+/// As [`instance`].
+pub(super) fn deleted_instance(deleted: &Resource) -> Result<Value, Error> {
+    let state: InstanceState = read_state(&deleted.body)?;
+    let mut value = resource(deleted);
+    let mut properties = value["properties"].take();
+    if let Value::Object(members) = &mut properties {
+        members.shift_remove("objectType");
+    }
+    let mut properties: DeletedBackupInstance =
+        serde_json::from_value(properties).map_err(Error::internal)?;
+    properties.deletion_info = state.deletion.map(|deletion| DeletionInfo {
+        deletion_time: Some(format_time(deletion.deleted_us)),
+        // Soft deleted data is billed until its last 14 days; with 14 days in all, not at all.
+        billing_end_date: Some(format_time(
+            deletion.deleted_us.max(deletion.purge_us.saturating_sub(FREE_US)),
+        )),
+        scheduled_purge_time: Some(format_time(deletion.purge_us)),
+        delete_activity_id: Some(deletion.activity_id),
+    });
+    value["properties"] = serde_json::to_value(properties).map_err(Error::internal)?;
+    Ok(value)
+}
+
+/// A page of a list, with a link to the next one where there is one.
+pub(super) fn list<T>(
+    request: Request<'_>,
+    page: Paged<T>,
+    encode: impl Fn(&T) -> Value,
+) -> ArmResponse {
+    let mut body = json!({ "value": page.items.iter().map(encode).collect::<Vec<_>>() });
+    if let (Some(after), Value::Object(members)) = (&page.next, &mut body) {
+        members.insert("nextLink".to_owned(), Value::String(next_link(request, after)));
+    }
+    ArmResponse::ok(body)
+}
+
+/// The same for what has a wire type.
+///
+/// # Errors
+/// An item has no JSON form: a fault of ours.
+pub(super) fn list_of<T, W: Serialize>(
+    request: Request<'_>,
+    page: Paged<T>,
+    encode: impl Fn(&T) -> Result<W, Error>,
+) -> Result<ArmResponse, Error> {
+    let items =
+        page.items.iter().map(|item| serde_json::to_value(encode(item)?).map_err(Error::internal));
+    let page = Paged { items: items.collect::<Result<Vec<Value>, Error>>()?, next: page.next };
+    Ok(list(request, page, Value::clone))
+}
+
+/// The `$skipToken` of lists that are counted: how many items were given already.
+///
+/// # Errors
+/// It is none of ours.
+pub(super) fn skip(request: Request<'_>) -> Result<u32, Error> {
+    match request.req.query.get("$skiptoken").filter(|token| !token.is_empty()) {
+        None => Ok(0),
+        Some(token) => token.parse().map_err(|_| {
+            Error::invalid(
+                "InvalidSkipToken",
+                format!("The $skipToken '{token}' is not one of this list."),
+            )
+            .with_target("$skipToken")
+        }),
+    }
+}
+
+/// The absolute URL of what follows `after`, with the filter that the request had.
+fn next_link(request: Request<'_>, after: &str) -> String {
+    let mut url = request.app.endpoint().to_owned();
+    for segment in &request.req.segments {
+        url.push('/');
+        url.push_str(
+            &percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC)
+                .to_string(),
+        );
+    }
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("api-version", request.req.api_version.as_str());
+    for name in ["$filter", "$top"] {
+        if let Some(value) = request.req.query.get(name).filter(|value| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+    }
+    query.append_pair("$skipToken", after);
+    format!("{url}?{}", query.finish())
+}
