@@ -1,1 +1,248 @@
-//! Restoring a recovery point as files.
+//! Restoring a recovery point as files: a `pg_dump` directory-format archive with roles beside it, which the stock
+//! `pg_restore -j` of the archive's major version restores completely.
+//!
+//! Everything is written into a directory with a temporary name beside the final one, forced to disk, and gets its name by
+//! one rename at the end: whoever sees the name sees the whole. An existing name is never touched. The rows are counted and
+//! hashed on their way and compared with the manifest, as a restored database would be.
+
+mod archive;
+mod data_file;
+mod large_object_files;
+mod roles_sql;
+mod table_files;
+pub mod toc;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use coffer_store::Repository;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Result};
+use crate::manifest::{DatabaseManifest, MaterializedView, Role, Sequence, Warning};
+use crate::monitor::{Counters, Monitor, Phase};
+use crate::part::PartReader;
+use crate::proof::Proof;
+use crate::restore::schema::read_toc;
+use crate::verify::describe_recovery_point;
+
+/// Name of the roles' file in the archive's directory; `pg_restore` ignores it.
+pub const ROLES_FILE: &str = "roles.sql";
+
+/// Longest prefix: what file systems allow for a name, less the temporary name's addition.
+const PREFIX_BYTES_MAX: usize = 200;
+
+/// What to write where.
+#[derive(Debug, Clone)]
+pub struct FilesRequest {
+    /// 32 hexadecimal digits.
+    pub recovery_point_id: String,
+    /// Directory to write into; made when absent.
+    pub directory: PathBuf,
+    /// Name of the archive's directory in it; one path component.
+    pub prefix: String,
+    /// Tables written at the same time.
+    pub workers: usize,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesOutcome {
+    /// The archive's directory.
+    pub path: PathBuf,
+    /// Files in it.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// What was compared with the manifest on the way.
+    pub proof: Proof,
+    /// What a person should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// Writes a recovery point as a directory-format archive.
+///
+/// # Errors
+/// [`Error::Unsupported`] with code `FilesExist` when the name is taken and `FilePrefix` when it is no name,
+/// [`Error::ProofFailed`] when the rows are not those of the manifest, [`Error::Cancelled`], and failures of the store or of
+/// the file system. Whatever was written under the temporary name is removed.
+pub async fn restore_files(
+    request: FilesRequest,
+    repository: &Repository,
+    monitor: Arc<dyn Monitor>,
+    cancel: CancellationToken,
+) -> Result<FilesOutcome> {
+    let path = final_path(&request)?;
+    let temporary = Temporary::create(&request.directory, &request.prefix)?;
+    let run = Arc::new(Run {
+        repository: repository.clone(),
+        directory: temporary.path.clone(),
+        workers: request.workers.max(1),
+        monitor,
+        counters: Counters::default(),
+    });
+    let written = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(Error::Cancelled),
+        written = Box::pin(run.write(&request.recovery_point_id)) => written?,
+    };
+    sync_directory(&temporary.path)?;
+    final_path(&request)?;
+    temporary.publish(&path)?;
+    sync_directory(&request.directory)?;
+    Ok(FilesOutcome { path, ..written })
+}
+
+/// One run.
+struct Run {
+    repository: Repository,
+    directory: PathBuf,
+    workers: usize,
+    monitor: Arc<dyn Monitor>,
+    counters: Counters,
+}
+
+impl Run {
+    async fn write(self: &Arc<Self>, recovery_point_id: &str) -> Result<FilesOutcome> {
+        self.report(None);
+        let manifest = describe_recovery_point(&self.repository, recovery_point_id).await?;
+        let mut builder =
+            archive::ArchiveBuilder::new(read_toc(&self.repository, &manifest).await?);
+        let mut proof = self.write_tables(&manifest, &mut builder).await?;
+        self.write_large_objects(&manifest, &mut builder, &mut proof).await?;
+        if !proof.differences.is_empty() {
+            return Err(Error::ProofFailed { differences: proof.differences });
+        }
+        proof.equal = true;
+        self.add_positions_and_refreshes(&manifest, &mut builder).await?;
+        self.write_small_files(&manifest, builder).await?;
+        let (files, bytes) = measure(&self.directory)?;
+        let rows = proof.rows;
+        let warnings = manifest.warnings;
+        Ok(FilesOutcome { path: PathBuf::new(), files, bytes, rows, proof, warnings })
+    }
+
+    async fn add_positions_and_refreshes(
+        &self,
+        manifest: &DatabaseManifest,
+        builder: &mut archive::ArchiveBuilder,
+    ) -> Result<()> {
+        let mut sequences = PartReader::new(&self.repository, &manifest.sequences);
+        while let Some(sequence) = sequences.next::<Sequence>().await? {
+            builder.sequence(&sequence)?;
+        }
+        let mut views = PartReader::new(&self.repository, &manifest.materialized_views);
+        while let Some(view) = views.next::<MaterializedView>().await? {
+            builder.refresh(&view)?;
+        }
+        Ok(())
+    }
+
+    /// The lists of large objects, the roles and, last, the table of contents.
+    async fn write_small_files(
+        &self,
+        manifest: &DatabaseManifest,
+        builder: archive::ArchiveBuilder,
+    ) -> Result<()> {
+        for (name, text) in builder.large_object_lists() {
+            self.write_file(name, text.as_bytes())?;
+        }
+        let mut roles = Vec::new();
+        let mut reader = PartReader::new(&self.repository, &manifest.roles);
+        while let Some(role) = reader.next::<Role>().await? {
+            roles.push(role);
+        }
+        self.write_file(ROLES_FILE, roles_sql::roles_sql(&roles).as_bytes())?;
+        self.write_file("toc.dat", &builder.finish().write())
+    }
+
+    fn write_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let mut file = data_file::create(&self.directory, name)?;
+        let write = std::io::Write::write_all(&mut file, bytes).and_then(|()| file.sync_all());
+        write.map_err(Error::io(format!("write {name} of the archive")))
+    }
+
+    fn report(&self, current: Option<String>) {
+        self.monitor
+            .report(&crate::monitor::Progress { current, ..self.counters.progress(Phase::Files) });
+    }
+}
+
+/// Where the archive is to appear.
+fn final_path(request: &FilesRequest) -> Result<PathBuf> {
+    let prefix = &request.prefix;
+    let is_name = !prefix.is_empty()
+        && prefix.len() <= PREFIX_BYTES_MAX
+        && !matches!(prefix.as_str(), "." | "..");
+    if !is_name || prefix.contains(['/', '\\', '\0']) || prefix.starts_with(Temporary::PREFIX) {
+        let message = format!("{prefix:?} can't be the name of a directory of files");
+        return Err(Error::Unsupported { code: "FilePrefix", message });
+    }
+    let path = request.directory.join(prefix);
+    match std::fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(path),
+        Err(error) => Err(Error::io(format!("look for {}", path.display()))(error)),
+        Ok(_) => Err(Error::Unsupported {
+            code: "FilesExist",
+            message: format!("{prefix:?} exists already"),
+        }),
+    }
+}
+
+/// A directory that vanishes unless it is published.
+struct Temporary {
+    path: PathBuf,
+    published: bool,
+}
+
+impl Temporary {
+    /// Start of the names of directories that are not finished.
+    const PREFIX: &'static str = ".coffer-partial-";
+
+    fn create(directory: &Path, prefix: &str) -> Result<Self> {
+        std::fs::create_dir_all(directory)
+            .map_err(Error::io(format!("make {}", directory.display())))?;
+        let path =
+            directory.join(format!("{}{prefix}-{:08x}", Self::PREFIX, rand::random::<u32>()));
+        std::fs::create_dir(&path).map_err(Error::io(format!("make {}", path.display())))?;
+        Ok(Self { path, published: false })
+    }
+
+    fn publish(mut self, path: &Path) -> Result<()> {
+        std::fs::rename(&self.path, path)
+            .map_err(Error::io(format!("give {} its name", path.display())))?;
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.published
+            && let Err(error) = std::fs::remove_dir_all(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "files of an unfinished restore could not be removed");
+        }
+    }
+}
+
+/// Forces the names in a directory to disk.
+fn sync_directory(path: &Path) -> Result<()> {
+    let sync = std::fs::File::open(path).and_then(|directory| directory.sync_all());
+    sync.map_err(Error::io(format!("force {} to disk", path.display())))
+}
+
+/// Number of files in the directory, and their bytes.
+fn measure(path: &Path) -> Result<(u64, u64)> {
+    let measure = || -> std::io::Result<(u64, u64)> {
+        let (mut files, mut bytes) = (0, 0);
+        for entry in std::fs::read_dir(path)? {
+            files += 1;
+            bytes += entry?.metadata()?.len();
+        }
+        Ok((files, bytes))
+    };
+    measure().map_err(Error::io(format!("measure {}", path.display())))
+}

@@ -30,7 +30,12 @@ pub use backup::{BackupOptions, BackupOutcome, BackupRequest, backup};
 pub use check::{SourceReport, check_source};
 pub use connect::{ConnectOptions, SecretFormatError, SslMode};
 pub use error::{Error, Problem};
+pub use files::{FilesOutcome, FilesRequest, restore_files};
 pub use monitor::{Monitor, Phase, Progress, SilentMonitor};
 pub use proof::{Difference, Proof};
+pub use restore::{
+    Preflight, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMode, TEMPORARY_PREFIX, drop_temporary_database,
+    restore_database, restore_preflight,
+};
 pub use tools::Tools;
 pub use verify::{describe_recovery_point, verify_recovery_point};

@@ -1,1 +1,177 @@
 //! Restoring a recovery point as a database.
+//!
+//! The order is the promise. Everything that can be checked is checked before the first write. Then a database under a
+//! temporary name is made, filled, given its indexes and constraints, and compared with the manifest: row counts and content
+//! hashes of every table, positions of sequences, large objects. Only an equal one gets its name, in one transaction with its
+//! owner, privileges and settings. Whatever fails or is cancelled before that is dropped, and whoever takes over after a crash
+//! calls [`drop_temporary_database`]: nothing that looks like the database is left.
+//!
+//! What may not be done here: write to a database that this module did not make, or leave out an error of `pg_restore`.
+
+pub(crate) mod acl;
+pub(crate) mod compare;
+mod context;
+mod finish;
+mod large_objects;
+mod load;
+mod owners;
+mod pg_restore_log;
+mod positions;
+mod preflight;
+mod prove;
+pub(crate) mod ranges;
+mod refresh;
+mod roles;
+#[cfg(test)]
+pub(crate) mod sample;
+pub(crate) mod schema;
+pub(crate) mod settings;
+pub(crate) mod stored_objects;
+mod target;
+mod temporary;
+pub(crate) mod workers;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use coffer_store::Repository;
+use tokio_util::sync::CancellationToken;
+
+use self::context::Context;
+pub use self::preflight::{Preflight, restore_preflight};
+pub use self::temporary::{TEMPORARY_PREFIX, drop_temporary_database};
+use crate::connect::ConnectOptions;
+use crate::error::{Error, Result};
+use crate::manifest::Warning;
+use crate::monitor::{Monitor, Phase};
+use crate::proof::Proof;
+use crate::tools::Tools;
+
+/// What to restore where.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// The server, and a role that may create databases. Which database is named does not matter.
+    pub target: ConnectOptions,
+    /// Name of the database to make; it must be free.
+    pub database: String,
+    /// Name under which it is made: [`TEMPORARY_PREFIX`], then lower-case letters, digits and underscores, at most 63
+    /// characters in all. A database of this name is taken for the rest of an earlier attempt and dropped.
+    pub temporary_database: String,
+    /// Where `pg_restore` is.
+    pub tools: Tools,
+    /// 32 hexadecimal digits.
+    pub recovery_point_id: String,
+    /// How.
+    pub options: RestoreOptions,
+    /// Directory for the archive of the schema while the restore runs; made when absent.
+    pub work_dir: PathBuf,
+}
+
+/// How a database is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestoreOptions {
+    /// Sessions that write or read rows at the same time.
+    pub workers: usize,
+    /// Owners and privileges.
+    pub roles: RoleMode,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self { workers: 4, roles: RoleMode::CreateMissing }
+    }
+}
+
+/// What happens to owners and privileges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RoleMode {
+    /// Missing roles are made without login and password where the restoring role may; what still can't be given to a role
+    /// stays with the restoring role, with a warning.
+    CreateMissing,
+    /// Everything belongs to the restoring role; no privileges are granted.
+    Ignore,
+}
+
+/// A restored database, equal to its recovery point as far as could be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreOutcome {
+    /// What was compared.
+    pub proof: Proof,
+    /// What a person should know: the restore is complete, but not in every attribute.
+    pub warnings: Vec<Warning>,
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes of COPY text and large objects written.
+    pub bytes: u64,
+}
+
+/// Restores a recovery point into a new database.
+///
+/// # Errors
+/// Before anything is written: [`Error::LowerVersion`], [`Error::TargetExists`], [`Error::ToolMissing`],
+/// [`Error::Preflight`] with all that is in the way. Later: [`Error::Tool`] when objects could not be made,
+/// [`Error::ProofFailed`] with the differences, [`Error::Cancelled`], [`Error::Sql`] and failures of connection or store. After
+/// each of these the temporary database was dropped, or is dropped by [`drop_temporary_database`] when the server could not
+/// be reached.
+pub async fn restore_database(
+    request: RestoreRequest,
+    repository: &Repository,
+    monitor: Arc<dyn Monitor>,
+    cancel: CancellationToken,
+) -> Result<RestoreOutcome> {
+    let prepare = Box::pin(Context::prepare(request, repository, monitor));
+    let context = unless_cancelled(&cancel, prepare).await?;
+    let restored = unless_cancelled(&cancel, Box::pin(Arc::clone(&context).restore())).await;
+    // From here on it is too late to cancel: the name is given or it is not.
+    let named = match restored {
+        Ok(proof) => context.give_name().await.map(|()| proof),
+        Err(error) => Err(error),
+    };
+    match named {
+        Ok(proof) => {
+            context.report(Phase::Done, None);
+            Ok(context.outcome(proof))
+        }
+        Err(error) => {
+            context.drop_what_was_made().await;
+            Err(error)
+        }
+    }
+}
+
+impl Context {
+    /// Everything up to the proof, in the database of the temporary name.
+    async fn restore(self: Arc<Self>) -> Result<Proof> {
+        self.report(Phase::CreateDatabase, None);
+        let roles = self.make_roles().await?;
+        self.make_database().await?;
+        let archive = self.archive_for(&roles).await?;
+        self.report(Phase::PreData, None);
+        self.run_pg_restore(&archive, schema::Part::PreData).await?;
+        self.report(Phase::Load, None);
+        let loaded = Arc::clone(&self).load_rows().await?;
+        self.set_positions().await?;
+        self.load_large_objects(&roles).await?;
+        self.report(Phase::PostData, None);
+        self.run_pg_restore(&archive, schema::Part::PostData).await?;
+        drop(archive);
+        self.report(Phase::Refresh, None);
+        self.refresh_views().await?;
+        self.report(Phase::Analyze, None);
+        Arc::clone(&self).gather_statistics().await?;
+        self.report(Phase::Proof, None);
+        Arc::clone(&self).prove(loaded).await
+    }
+}
+
+/// The work's result, unless the caller cancels first; the work is then given up where it is.
+async fn unless_cancelled<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::Cancelled),
+        result = work => result,
+    }
+}

@@ -1,0 +1,97 @@
+//! A [`Toc`] into bytes, as `pg_dump` of the header's version writes them.
+
+use super::{Compression, Entry, Header, Text, Toc, Version, reader::MAGIC};
+
+impl Toc {
+    /// The bytes of `toc.dat`.
+    pub fn write(&self) -> Vec<u8> {
+        let mut output =
+            Output { bytes: Vec::new(), int_bytes: usize::from(self.header.int_bytes) };
+        output.header(&self.header);
+        output.length(self.entries.len());
+        for entry in &self.entries {
+            output.entry(entry, self.header.version);
+        }
+        output.bytes
+    }
+}
+
+/// The bytes so far.
+struct Output {
+    bytes: Vec<u8>,
+    int_bytes: usize,
+}
+
+impl Output {
+    fn magnitude(&mut self, negative: bool, magnitude: u64) {
+        self.bytes.push(u8::from(negative));
+        let bytes = magnitude.to_le_bytes();
+        self.bytes.extend(bytes.iter().take(self.int_bytes));
+    }
+
+    fn int(&mut self, value: i32) {
+        self.magnitude(value < 0, u64::from(value.unsigned_abs()));
+    }
+
+    fn length(&mut self, value: usize) {
+        self.magnitude(false, value as u64);
+    }
+
+    fn text(&mut self, text: &Text) {
+        match text {
+            None => self.int(-1),
+            Some(text) => {
+                self.length(text.len());
+                self.bytes.extend_from_slice(text);
+            }
+        }
+    }
+
+    fn header(&mut self, header: &Header) {
+        self.bytes.extend_from_slice(MAGIC);
+        self.bytes.extend_from_slice(&[
+            header.version.major,
+            header.version.minor,
+            header.revision,
+            header.int_bytes,
+            header.offset_bytes,
+            header.format,
+        ]);
+        match header.compression {
+            Compression::Level(level) => self.int(level),
+            Compression::Algorithm(code) => self.bytes.push(code),
+        }
+        for part in header.created {
+            self.int(part);
+        }
+        self.text(&header.database);
+        self.text(&header.server_version);
+        self.text(&header.dump_version);
+    }
+
+    fn entry(&mut self, entry: &Entry, version: Version) {
+        self.int(entry.dump_id);
+        self.int(i32::from(entry.has_data));
+        self.text(&entry.catalog_oid);
+        self.text(&entry.oid);
+        self.text(&entry.tag);
+        self.text(&entry.kind);
+        self.int(entry.section.code());
+        self.text(&entry.definition);
+        self.text(&entry.drop_statement);
+        self.text(&entry.copy_statement);
+        self.text(&entry.namespace);
+        self.text(&entry.tablespace);
+        self.text(&entry.access_method);
+        if version >= Version::V1_16 {
+            self.int(entry.relkind);
+        }
+        self.text(&entry.owner);
+        self.text(&entry.with_oids);
+        for dependency in &entry.dependencies {
+            self.text(&Some(dependency.to_string().into_bytes()));
+        }
+        self.int(-1);
+        self.text(&entry.file);
+    }
+}

@@ -1,0 +1,126 @@
+//! What all steps of one restore share: request, manifest, facts about the target, progress and warnings.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use coffer_store::Repository;
+
+use super::target::TargetFacts;
+use super::{RestoreOutcome, RestoreRequest, preflight};
+use crate::connect::{ConnectOptions, Connection};
+use crate::error::{Error, Result};
+use crate::manifest::{DatabaseManifest, Warning};
+use crate::monitor::{Counters, Monitor, Phase, Progress};
+use crate::proof::Proof;
+use crate::session;
+
+/// Warnings kept of one restore; there may be as many as objects.
+const WARNINGS_MAX: usize = 200;
+
+/// Warnings as they come, bounded.
+#[derive(Debug, Default)]
+pub(super) struct Warnings {
+    kept: Vec<Warning>,
+    left_out: u64,
+}
+
+/// One restore.
+pub(super) struct Context {
+    pub(super) request: RestoreRequest,
+    pub(super) repository: Repository,
+    pub(super) manifest: DatabaseManifest,
+    pub(super) target: TargetFacts,
+    /// Sessions that work at the same time: as asked for, as far as the target has room.
+    pub(super) workers: usize,
+    pub(super) counters: Counters,
+    monitor: Arc<dyn Monitor>,
+    warnings: Mutex<Warnings>,
+}
+
+impl Context {
+    /// Reads the manifest and looks at the target; refuses when anything stands in the way.
+    pub(super) async fn prepare(
+        request: RestoreRequest,
+        repository: &Repository,
+        monitor: Arc<dyn Monitor>,
+    ) -> Result<Arc<Self>> {
+        monitor.report(&Counters::default().progress(Phase::Check));
+        let examined = preflight::examine(&request, repository).await?;
+        let preflight::Examined { manifest, target, preflight, refusal } = examined;
+        match refusal {
+            Some(error) => return Err(error),
+            None if !preflight.problems.is_empty() => {
+                return Err(Error::Preflight(preflight.problems));
+            }
+            None => {}
+        }
+        let workers = request.options.workers.clamp(1, target.free_connections.max(1));
+        let context = Self {
+            request,
+            repository: repository.clone(),
+            manifest,
+            target,
+            workers,
+            counters: Counters::default(),
+            monitor,
+            warnings: Mutex::default(),
+        };
+        for warning in preflight.warnings {
+            context.warn(&warning.code, warning.message);
+        }
+        Ok(Arc::new(context))
+    }
+
+    /// Where the restored rows go.
+    pub(super) fn inside(&self) -> ConnectOptions {
+        self.request.target.with_database(&self.request.temporary_database)
+    }
+
+    /// A session in the temporary database. Its commits need not wait for the disk: the last one, which gives the name, waits
+    /// for all of them.
+    pub(super) async fn open(&self) -> Result<Connection> {
+        let connection = session::open(&self.inside()).await?;
+        let fast = "SELECT pg_catalog.set_config('synchronous_commit', 'off', false)";
+        connection
+            .batch_execute(fast)
+            .await
+            .map_err(|e| Error::sql("set the session's parameters", &e))?;
+        Ok(connection)
+    }
+
+    /// Tells where the restore stands.
+    pub(super) fn report(&self, phase: Phase, current: Option<String>) {
+        let totals = &self.manifest.totals.content;
+        let objects = &self.manifest.large_objects.content;
+        let bytes_total = Some(totals.text_bytes.saturating_add(objects.text_bytes));
+        let items_total = Some(self.manifest.totals.ranges.saturating_add(objects.rows));
+        let progress = self.counters.progress(phase);
+        self.monitor.report(&Progress { current, bytes_total, items_total, ..progress });
+    }
+
+    /// Keeps a warning for the outcome.
+    pub(super) fn warn(&self, code: &str, message: impl Into<String>) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if warnings.kept.len() < WARNINGS_MAX {
+            warnings.kept.push(Warning { code: code.to_owned(), message: message.into() });
+        } else {
+            warnings.left_out += 1;
+        }
+    }
+
+    /// The end.
+    pub(super) fn outcome(&self, proof: Proof) -> RestoreOutcome {
+        let mut warnings =
+            std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        if warnings.left_out > 0 {
+            let message = format!("{} more warnings are not shown", warnings.left_out);
+            warnings.kept.push(Warning { code: "MoreWarnings".to_owned(), message });
+        }
+        let done = self.counters.progress(Phase::Done);
+        RestoreOutcome {
+            proof,
+            warnings: warnings.kept,
+            rows: done.rows_done,
+            bytes: done.bytes_done,
+        }
+    }
+}

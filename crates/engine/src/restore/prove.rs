@@ -1,0 +1,334 @@
+//! The proof: everything that was restored is read back, in the session settings of the backup, and compared with the
+//! manifest by row count and content hash.
+//!
+//! Several sessions read; a large table is cut into runs of blocks, whose hashes add up. What this role may not read back is
+//! named as not proved, never counted as equal.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::stream::TryStreamExt as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_postgres::Client;
+
+use super::compare;
+use super::context::Context;
+use super::load::{Loaded, Name};
+use super::positions::next_sequences;
+use super::workers::finish_all;
+use crate::catalog::sequence::positions;
+use crate::connect::Connection;
+use crate::error::{Error, Result};
+use crate::manifest::{Content, LargeObject, NotProved, Table};
+use crate::monitor::Phase;
+use crate::part::PartReader;
+use crate::proof::Proof;
+use crate::row_hash::{LargeObjectHasher, RowHasher};
+use crate::session::{qualified, quote_identifier, quote_literal};
+
+/// Blocks read by one statement (64 MiB of 8 KiB blocks), where the server can read by blocks.
+const BLOCKS_AT_ONCE: u64 = 8192;
+
+/// First version that reads a run of blocks without reading the rest.
+const BLOCK_RANGES_SINCE: u32 = 140_000;
+
+/// Pieces that are known before a worker takes them, per worker.
+const PIECES_AHEAD: usize = 4;
+
+/// Bytes of a large object taken by one statement.
+const PAGE_BYTES: i32 = 1024 * 1024;
+
+/// The role may not read it (`insufficient_privilege`); so it is too where policies would hide rows.
+const FORBIDDEN: &str = "42501";
+
+/// What is kept of a table until all of it was read.
+#[derive(Debug, Default)]
+struct Checked {
+    name: Name,
+    root: Option<Name>,
+    expected: Content,
+    found: Content,
+    forbidden: bool,
+}
+
+/// Some or all rows of a table.
+#[derive(Debug)]
+struct Piece {
+    table: Arc<Table>,
+    /// First block and the one after the last; none for all of it.
+    blocks: Option<(u64, Option<u64>)>,
+}
+
+/// What a piece held; none where it may not be read.
+type PieceContent = (u32, Option<Content>);
+
+impl Context {
+    /// Compares tables, sequences and large objects.
+    pub(super) async fn prove(self: Arc<Self>, loaded: Arc<Loaded>) -> Result<Proof> {
+        let mut proof = Proof { not_proved: self.manifest.not_proved.clone(), ..Proof::default() };
+        let tables = Arc::clone(&self).read_tables().await?;
+        compare_tables(&mut proof, tables, &loaded);
+        let session = self.open().await?;
+        self.compare_sequences(&session, &mut proof).await?;
+        self.compare_large_objects(&session, &mut proof).await?;
+        if !proof.differences.is_empty() {
+            return Err(Error::ProofFailed { differences: proof.differences });
+        }
+        proof.equal = true;
+        Ok(proof)
+    }
+
+    async fn read_tables(self: Arc<Self>) -> Result<Vec<Checked>> {
+        let control = self.open().await?;
+        let (sender, receiver) = mpsc::channel(self.workers * PIECES_AHEAD);
+        let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
+        let (results, mut arrived) = mpsc::channel::<PieceContent>(self.workers * PIECES_AHEAD);
+        let mut workers = JoinSet::new();
+        for _ in 0..self.workers {
+            let (context, receiver, results) =
+                (Arc::clone(&self), Arc::clone(&receiver), results.clone());
+            workers.spawn(async move { context.read_pieces(&receiver, &results).await });
+        }
+        drop((receiver, results));
+        let collect = async {
+            let mut found: HashMap<u32, (Content, bool)> = HashMap::new();
+            while let Some((oid, content)) = arrived.recv().await {
+                let sum = found.entry(oid).or_default();
+                match content {
+                    Some(content) => sum.0.add(content),
+                    None => sum.1 = true,
+                }
+            }
+            found
+        };
+        let (cut, work, found) =
+            futures::join!(self.cut(&control, sender), finish_all(workers), collect);
+        // A worker's failure is the reason of the others'.
+        work?;
+        let mut tables = cut?;
+        for (oid, table) in &mut tables {
+            if let Some((content, forbidden)) = found.get(oid) {
+                (table.found, table.forbidden) = (*content, *forbidden);
+            }
+        }
+        Ok(tables.into_iter().map(|(_, table)| table).collect())
+    }
+
+    /// Hands out the pieces of all tables.
+    async fn cut(
+        &self,
+        control: &Client,
+        sender: mpsc::Sender<Piece>,
+    ) -> Result<Vec<(u32, Checked)>> {
+        let mut checked = Vec::new();
+        let mut tables = PartReader::new(&self.repository, &self.manifest.tables);
+        while let Some(mut table) = tables.next::<Table>().await? {
+            checked.push((
+                table.oid,
+                Checked {
+                    name: (table.schema.clone(), table.name.clone()),
+                    root: table.partition_root.clone(),
+                    expected: table.content,
+                    ..Checked::default()
+                },
+            ));
+            // Not needed any more, and the longest part of it.
+            table.ranges = crate::manifest::Ranges::Inline(Vec::new());
+            let blocks = self.blocks_to_read(control, &table).await?;
+            let table = Arc::new(table);
+            let starts = (0..blocks).step_by(usize::try_from(BLOCKS_AT_ONCE).unwrap_or(usize::MAX));
+            let mut pieces: Vec<_> = starts
+                .map(|start| {
+                    Some((start, Some(start + BLOCKS_AT_ONCE).filter(|end| *end < blocks)))
+                })
+                .collect();
+            if pieces.is_empty() {
+                pieces.push(None);
+            }
+            for blocks in pieces {
+                if sender.send(Piece { table: Arc::clone(&table), blocks }).await.is_err() {
+                    return Err(Error::Cancelled);
+                }
+            }
+        }
+        Ok(checked)
+    }
+
+    /// Blocks of a table that is worth cutting; 0 for others.
+    async fn blocks_to_read(&self, control: &Client, table: &Table) -> Result<u64> {
+        let can_be_cut =
+            self.target.version_num >= BLOCK_RANGES_SINCE && table.access_method == "heap";
+        if !can_be_cut || table.extension.is_some() || table.heap_blocks <= BLOCKS_AT_ONCE {
+            return Ok(0);
+        }
+        let statement = "SELECT pg_catalog.pg_relation_size(pg_catalog.format('%I.%I', $1::text, $2::text)::pg_catalog.regclass) \
+             / pg_catalog.current_setting('block_size')::int8";
+        let row = control.query_one(statement, &[&table.schema, &table.name]).await;
+        let blocks: i64 = row.map_err(|e| Error::sql("ask for a table's size", &e))?.get(0);
+        Ok(u64::try_from(blocks).unwrap_or(0))
+    }
+
+    async fn read_pieces(
+        &self,
+        pieces: &tokio::sync::Mutex<mpsc::Receiver<Piece>>,
+        results: &mpsc::Sender<PieceContent>,
+    ) -> Result<()> {
+        let session = self.open().await?;
+        loop {
+            let piece = pieces.lock().await.recv().await;
+            let Some(piece) = piece else { return Ok(()) };
+            self.report(Phase::Proof, Some(format!("{}.{}", piece.table.schema, piece.table.name)));
+            let content = match self.read_piece(&session, &piece).await {
+                Ok(content) => Some(content),
+                Err(error) if error.sqlstate() == Some(FORBIDDEN) => None,
+                Err(error) => return Err(error),
+            };
+            if results.send((piece.table.oid, content)).await.is_err() {
+                return Err(Error::Cancelled);
+            }
+        }
+    }
+
+    async fn read_piece(&self, session: &Connection, piece: &Piece) -> Result<Content> {
+        let table = &piece.table;
+        let failed = |e: tokio_postgres::Error| {
+            Error::sql(format!("read back {}.{}", table.schema, table.name), &e)
+        };
+        let statement = read_statement(table, piece.blocks, &self.manifest.database.encoding);
+        let rows = session.copy_out(&statement).await.map_err(failed)?;
+        futures::pin_mut!(rows);
+        let mut hasher = RowHasher::new(self.repository.row_hash_key());
+        while let Some(bytes) = rows.try_next().await.map_err(failed)? {
+            hasher.update(&bytes);
+        }
+        compare::finish(hasher, table)
+    }
+
+    async fn compare_sequences(&self, session: &Connection, proof: &mut Proof) -> Result<()> {
+        let mut reader = PartReader::new(&self.repository, &self.manifest.sequences);
+        loop {
+            let batch = next_sequences(&mut reader).await?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let names: Vec<_> = batch
+                .iter()
+                .map(|sequence| (sequence.schema.clone(), sequence.name.clone()))
+                .collect();
+            let (found, _missing) = match positions(session, &names).await {
+                Err(error) if error.sqlstate() == Some(FORBIDDEN) => {
+                    let object =
+                        format!("{} sequences from {}.{} on", names.len(), names[0].0, names[0].1);
+                    proof.not_proved.push(NotProved { object, reason: forbidden_reason() });
+                    continue;
+                }
+                found => found?,
+            };
+            let found: HashMap<_, _> = found
+                .into_iter()
+                .map(|sequence| {
+                    ((sequence.schema, sequence.name), (sequence.last_value, sequence.is_called))
+                })
+                .collect();
+            for (sequence, name) in batch.iter().zip(&names) {
+                compare::sequence(proof, sequence, found.get(name).copied());
+            }
+        }
+    }
+
+    async fn compare_large_objects(&self, session: &Connection, proof: &mut Proof) -> Result<()> {
+        let expected = &self.manifest.large_objects;
+        let mut content = Content::default();
+        let mut list = PartReader::new(&self.repository, &expected.list);
+        while let Some(object) = list.next::<LargeObject>().await? {
+            self.report(Phase::Proof, Some("large objects".to_owned()));
+            match self.read_object(session, object.oid).await {
+                Ok(found) => content.add(found),
+                // Missing: the sum tells.
+                Err(error) if error.sqlstate() == Some("42704") => {}
+                Err(error) if error.sqlstate() == Some(FORBIDDEN) => {
+                    let object = "large objects".to_owned();
+                    proof.not_proved.push(NotProved { object, reason: forbidden_reason() });
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        compare::large_objects(proof, &expected.content, &content);
+        Ok(())
+    }
+
+    async fn read_object(&self, session: &Connection, oid: u32) -> Result<Content> {
+        let mut hasher = LargeObjectHasher::new(self.repository.row_hash_key(), oid);
+        let mut offset = 0_i64;
+        loop {
+            let statement = "SELECT pg_catalog.lo_get($1, $2, $3)";
+            let row = session.query_one(statement, &[&oid, &offset, &PAGE_BYTES]).await;
+            let row = row.map_err(|e| Error::sql(format!("read back large object {oid}"), &e))?;
+            let page: &[u8] = row.get(0);
+            hasher.update(page);
+            offset += i64::from(PAGE_BYTES);
+            if page.len() < usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX) {
+                return Ok(hasher.finish());
+            }
+        }
+    }
+}
+
+fn forbidden_reason() -> String {
+    "the restoring role may not read it back".to_owned()
+}
+
+/// `COPY … TO STDOUT` of what the backup read: columns by name in the manifest's order, rows by the extension's condition.
+fn read_statement(table: &Table, blocks: Option<(u64, Option<u64>)>, encoding: &str) -> String {
+    let columns: Vec<_> =
+        table.columns.iter().map(|column| quote_identifier(&column.name)).collect();
+    let condition = match blocks {
+        Some((start, end)) => {
+            let end = end.map_or_else(String::new, |end| format!(" AND ctid < '({end},0)'"));
+            format!(" WHERE ctid >= '({start},0)'{end}")
+        }
+        None => table
+            .extension_condition
+            .as_ref()
+            .map_or_else(String::new, |condition| format!(" {condition}")),
+    };
+    let (columns, name) = (columns.join(", "), qualified(&table.schema, &table.name));
+    let encoding = quote_literal(encoding);
+    format!(
+        "COPY (SELECT {columns} FROM ONLY {name}{condition}) TO STDOUT WITH (FORMAT text, ENCODING {encoding})"
+    )
+}
+
+/// Leaves of a tree that was loaded from the top are compared as one.
+fn compare_tables(proof: &mut Proof, tables: Vec<Checked>, loaded: &Loaded) {
+    let mut trees: HashMap<Name, Checked> = HashMap::new();
+    for table in tables {
+        match table.root.as_ref().filter(|root| loaded.is_through(root)) {
+            Some(root) => {
+                let tree = trees.entry(root.clone()).or_default();
+                tree.name.clone_from(root);
+                tree.expected.add(table.expected);
+                tree.found.add(table.found);
+                tree.forbidden |= table.forbidden;
+            }
+            None => compare_one(proof, "table", &table),
+        }
+    }
+    for tree in trees.values() {
+        compare_one(proof, "partitioned table", tree);
+    }
+}
+
+fn compare_one(proof: &mut Proof, kind: &str, checked: &Checked) {
+    let object = format!("{kind} {}.{}", checked.name.0, checked.name.1);
+    if checked.forbidden {
+        proof.not_proved.push(NotProved { object, reason: forbidden_reason() });
+    } else {
+        compare::relation(proof, &object, &checked.expected, &checked.found);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! The ranges of a table, one at a time, whether they stand in the table's line or in a list of their own.
+
+use bytes::Bytes;
+use coffer_store::{ChunkRef, Repository};
+
+use crate::error::{Error, Result};
+use crate::manifest::{Range, Ranges};
+use crate::part::PartReader;
+
+/// Reads ranges in order.
+#[derive(Debug)]
+pub(crate) enum RangeReader {
+    /// From the table's own line.
+    Inline(std::vec::IntoIter<Range>),
+    /// From chunks.
+    Listed(PartReader),
+}
+
+impl RangeReader {
+    /// Nothing is read yet.
+    pub(crate) fn new(repository: &Repository, ranges: &Ranges) -> Self {
+        match ranges {
+            Ranges::Inline(ranges) => Self::Inline(ranges.clone().into_iter()),
+            Ranges::Listed(part) => Self::Listed(PartReader::new(repository, part)),
+        }
+    }
+
+    /// The next range; none at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Range>> {
+        match self {
+            Self::Inline(ranges) => Ok(ranges.next()),
+            Self::Listed(reader) => reader.next().await,
+        }
+    }
+}
+
+/// One chunk's plain bytes.
+pub(crate) async fn read_chunk(repository: &Repository, chunk: ChunkRef) -> Result<Bytes> {
+    repository.read_chunk(&chunk).await.map_err(Error::store("read rows"))
+}

@@ -1,0 +1,109 @@
+//! Materialized views filled again, and statistics for the planner.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
+use tokio_postgres::Client;
+
+use super::context::Context;
+use super::workers::finish_all;
+use crate::connect::Connection;
+use crate::error::{Error, Result};
+use crate::manifest::MaterializedView;
+use crate::monitor::Phase;
+use crate::part::PartReader;
+use crate::session::qualified;
+
+impl Context {
+    /// Refreshes the views that were populated, in their order. A refresh that fails leaves its view empty and is a warning: the
+    /// data is complete without it.
+    pub(super) async fn refresh_views(&self) -> Result<()> {
+        let mut views = PartReader::new(&self.repository, &self.manifest.materialized_views);
+        let mut session: Option<Connection> = None;
+        while let Some(view) = views.next::<MaterializedView>().await? {
+            if !view.populated {
+                continue;
+            }
+            let session = match &mut session {
+                Some(session) => session,
+                None => session.insert(self.open_quiet().await?),
+            };
+            let name = format!("{}.{}", view.schema, view.name);
+            self.report(Phase::Refresh, Some(name.clone()));
+            let statement =
+                format!("REFRESH MATERIALIZED VIEW {}", qualified(&view.schema, &view.name));
+            match session.batch_execute(&statement).await.map_err(|e| Error::sql("refresh", &e)) {
+                Ok(()) => {}
+                Err(error) if error.sqlstate().is_some() => {
+                    let message =
+                        format!("materialized view {name} is empty, its refresh failed: {error}");
+                    self.warn("RefreshFailed", message);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// `ANALYZE` for every table, several at a time. The planner lives without: what fails is a warning.
+    pub(super) async fn gather_statistics(self: Arc<Self>) -> Result<()> {
+        let control = self.open().await?;
+        let tables = Arc::new(Mutex::new(own_tables(&control).await?));
+        let mut workers = JoinSet::new();
+        for _ in 0..self.workers {
+            let (context, tables) = (Arc::clone(&self), Arc::clone(&tables));
+            workers.spawn(async move {
+                let session = context.open_quiet().await?;
+                loop {
+                    let next = tables.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some((schema, name)) = next else { return Ok(()) };
+                    context.report(Phase::Analyze, Some(format!("{schema}.{name}")));
+                    let statement = format!("ANALYZE {}", qualified(&schema, &name));
+                    match session
+                        .batch_execute(&statement)
+                        .await
+                        .map_err(|e| Error::sql("analyze", &e))
+                    {
+                        Ok(()) => {}
+                        Err(error) if error.sqlstate().is_some() => {
+                            context.warn(
+                                "AnalyzeFailed",
+                                format!("no statistics of {schema}.{name}: {error}"),
+                            );
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            });
+        }
+        finish_all(workers).await.map(drop)
+    }
+
+    /// A session in which restored event triggers stay silent, where the role may have that.
+    async fn open_quiet(&self) -> Result<Connection> {
+        let session = self.open().await?;
+        if self.target.superuser {
+            let quiet =
+                "SELECT pg_catalog.set_config('session_replication_role', 'replica', false)";
+            session
+                .batch_execute(quiet)
+                .await
+                .map_err(|e| Error::sql("set the session's parameters", &e))?;
+        }
+        Ok(session)
+    }
+}
+
+/// Tables and views whose statistics this role may gather, largest first. A partitioned table stands for its partitions.
+async fn own_tables(client: &Client) -> Result<VecDeque<(String, String)>> {
+    let statement = "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE (c.relkind IN ('r', 'p') OR (c.relkind = 'm' AND c.relispopulated)) AND NOT c.relispartition \
+           AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
+           AND pg_catalog.pg_has_role(c.relowner, 'USAGE') \
+         ORDER BY (c.relkind = 'p') DESC, pg_catalog.pg_relation_size(c.oid) DESC";
+    let found =
+        client.query(statement, &[]).await.map_err(|e| Error::sql("list the tables", &e))?;
+    Ok(found.iter().map(|row| (row.get(0), row.get(1))).collect())
+}

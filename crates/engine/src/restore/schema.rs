@@ -1,0 +1,208 @@
+//! The schema into the target, by the `pg_restore` of its own major version.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use coffer_store::Repository;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use super::context::Context;
+use super::pg_restore_log::{Loss, RestoreLog};
+use super::preflight;
+use super::roles::Roles;
+use crate::error::{Error, Result};
+use crate::files::toc::Toc;
+use crate::manifest::DatabaseManifest;
+use crate::part::PartReader;
+use crate::tools::scrub;
+
+/// Largest archive of a schema that is taken into memory: about a kilobyte per object.
+const TOC_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Error output of one run that is read; the rest is dropped, which counts as a lost object.
+const LOG_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Stands for what was dropped.
+const CUT: &str = "\npg_restore: error: it said more than is read\n";
+
+/// Errors shown in one message.
+const ERRORS_SHOWN: usize = 5;
+
+/// Which part of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// What rows need.
+    PreData,
+    /// What is built on rows.
+    PostData,
+}
+
+/// The stored archive of the schema.
+///
+/// # Errors
+/// [`Error::Store`] when it can't be read, [`Error::Manifest`] when it is no archive that this version understands.
+pub(crate) async fn read_toc(repository: &Repository, manifest: &DatabaseManifest) -> Result<Toc> {
+    let part = &manifest.schema.toc;
+    if part.plain_bytes > TOC_BYTES_MAX {
+        return Err(Error::Manifest {
+            message: format!("its schema takes {} bytes", part.plain_bytes),
+        });
+    }
+    let mut bytes = Vec::new();
+    let mut reader = PartReader::new(repository, part);
+    while let Some(piece) = reader.bytes().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Toc::read(&bytes).map_err(|error| Error::Manifest { message: error.to_string() })
+}
+
+/// The archive in a directory for `pg_restore`, which goes with this value.
+#[derive(Debug)]
+pub(super) struct Archive {
+    path: PathBuf,
+    /// It names tablespaces that the target lacks.
+    lacks_tablespaces: bool,
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "archive of a schema could not be removed");
+        }
+    }
+}
+
+impl Archive {
+    fn create(path: PathBuf, toc: &Toc) -> std::io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        let archive = Self { path, lacks_tablespaces: false };
+        std::fs::write(archive.path.join("toc.dat"), toc.write())?;
+        Ok(archive)
+    }
+}
+
+impl Context {
+    /// The archive as this restore needs it.
+    pub(super) async fn archive_for(&self, roles: &Roles) -> Result<Archive> {
+        let mut toc = read_toc(&self.repository, &self.manifest).await?;
+        self.adapt_owners(&mut toc, roles);
+        let path = self.request.work_dir.join(format!("restore-{:016x}", rand::random::<u64>()));
+        let mut archive =
+            Archive::create(path, &toc).map_err(Error::io("write the archive of the schema"))?;
+        let lacks = |name: &Vec<u8>| {
+            !name.is_empty()
+                && !self.target.tablespaces.contains(String::from_utf8_lossy(name).as_ref())
+        };
+        archive.lacks_tablespaces =
+            toc.entries.iter().filter_map(|entry| entry.tablespace.as_ref()).any(lacks);
+        if archive.lacks_tablespaces {
+            self.warn(
+                "MissingTablespace",
+                "tablespaces are missing: all objects go into the database's own",
+            );
+        }
+        Ok(archive)
+    }
+
+    /// Runs `pg_restore` for a part of the schema. What it ignored becomes a warning where only an attribute was lost.
+    ///
+    /// # Errors
+    /// [`Error::Tool`] when an object was lost.
+    pub(super) async fn run_pg_restore(&self, archive: &Archive, part: Part) -> Result<()> {
+        let major = preflight::tool_major(&self.manifest, &self.target);
+        let tool = self
+            .request
+            .tools
+            .pg_restore(major)
+            .ok_or(Error::ToolMissing { tool: "pg_restore", major })?;
+        let options = self.inside();
+        let mut command = tool.command(&options);
+        let section = match part {
+            Part::PreData => "pre-data",
+            Part::PostData => "post-data",
+        };
+        command
+            .arg("--no-password")
+            .arg("--dbname")
+            .arg(&options.database)
+            .arg("--section")
+            .arg(section);
+        if part == Part::PostData {
+            command.arg("--jobs").arg(self.workers.to_string());
+        }
+        if self.request.options.roles == super::RoleMode::Ignore {
+            command.args(["--no-owner", "--no-acl"]);
+        }
+        if archive.lacks_tablespaces {
+            command.arg("--no-tablespaces");
+        }
+        command
+            .arg(&archive.path)
+            // The words "Command was" are looked for in what it says.
+            .env("LC_ALL", "C")
+            .env("PGOPTIONS", self.tool_settings())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(Error::io("start pg_restore"))?;
+        let said = match child.stderr.take() {
+            Some(stderr) => {
+                read_log(stderr).await.map_err(Error::io("read what pg_restore says"))?
+            }
+            None => Vec::new(),
+        };
+        let status = child.wait().await.map_err(Error::io("wait for pg_restore"))?;
+        let log = RestoreLog::parse(&String::from_utf8_lossy(&said), status.success());
+        self.judge(&log, &status.to_string())
+    }
+
+    /// Warnings for lost attributes, an error for lost objects.
+    fn judge(&self, log: &RestoreLog, status: &str) -> Result<()> {
+        let clean = |text: &str| scrub(text.as_bytes(), &self.request.target);
+        let lost: Vec<_> = log.errors.iter().filter(|error| error.loss == Loss::Object).collect();
+        if !lost.is_empty() {
+            let mut stderr = format!("{} object(s) could not be restored", lost.len());
+            for error in lost.iter().take(ERRORS_SHOWN) {
+                stderr.push_str("; ");
+                stderr.push_str(&clean(&error.text));
+            }
+            return Err(Error::Tool { tool: "pg_restore", status: status.to_owned(), stderr });
+        }
+        for error in &log.errors {
+            self.warn("AttributeNotRestored", clean(&error.text));
+        }
+        Ok(())
+    }
+
+    /// Settings of the tool's sessions: never ended by a timeout, and with commits that need not wait for the disk.
+    fn tool_settings(&self) -> String {
+        let mut settings = String::from(
+            "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c synchronous_commit=off \
+             -c client_min_messages=warning",
+        );
+        if self.target.version_num >= 170_000 {
+            settings.push_str(" -c transaction_timeout=0");
+        }
+        settings
+    }
+}
+
+/// Reads to the end, keeping the beginning.
+async fn read_log(mut stderr: impl AsyncRead + Unpin) -> std::io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    let mut piece = vec![0; 64 * 1024];
+    let mut cut = false;
+    loop {
+        let length = stderr.read(&mut piece).await?;
+        if length == 0 {
+            if cut {
+                kept.extend_from_slice(CUT.as_bytes());
+            }
+            return Ok(kept);
+        }
+        let room = LOG_BYTES_MAX.saturating_sub(kept.len());
+        cut |= length > room;
+        kept.extend_from_slice(&piece[..length.min(room)]);
+    }
+}
