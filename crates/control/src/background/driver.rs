@@ -1,0 +1,35 @@
+//! Runs the duties, one after the other, at the start and then at a fixed pace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{expire_records, purge_instances};
+use crate::app::App;
+
+/// The time between two rounds. A round that finds nothing due costs one look at an index for each duty.
+const ROUND_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Starts the duties. They end with the service: no further piece of work is begun then.
+pub fn start(app: Arc<App>) {
+    let tasks = app.tasks.clone();
+    tasks.spawn(async move {
+        let mut rounds = tokio::time::interval(ROUND_INTERVAL);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = app.stopping.cancelled() => return,
+                _ = rounds.tick() => run_round(&app).await,
+            }
+        }
+    });
+}
+
+/// Does everything that is due now. A duty that fails is tried again in the next round, and keeps no other from its turn.
+pub async fn run_round(app: &App) {
+    if let Err(error) = purge_instances::purge_due(app).await {
+        tracing::error!(error = error.chain(), "deleted backup instances cannot be purged");
+    }
+    if let Err(error) = expire_records::expire(app).await {
+        tracing::error!(error = error.chain(), "old operations and jobs cannot be removed");
+    }
+}

@@ -1,0 +1,299 @@
+//! The rows of jobs: what a user watches while a backup or a restore runs, and reads afterwards.
+//!
+//! A job's facts are one JSON body in our own words; what Azure calls them is the encoder's concern. Only the executor
+//! that has the job's operation may change it.
+
+use std::collections::BTreeMap;
+
+use coffer_azure::{ResourceId, UserFacingError};
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Executor, Tx};
+use crate::error::Error;
+
+/// Most rows that one page of a vault's jobs holds.
+pub const JOBS_PAGE_ROWS_MAX: u32 = 1000;
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobStatus {
+    /// Begun, or about to.
+    InProgress,
+    /// Done.
+    Completed,
+    /// Done, and there is something that a person should know.
+    CompletedWithWarnings,
+    /// Not done; the errors say why.
+    Failed,
+    /// Stopped on request.
+    Cancelled,
+}
+
+/// What the job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobKind {
+    /// Takes a recovery point.
+    Backup,
+    /// Restores one.
+    Restore,
+}
+
+/// A recovery point that a job makes or reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecoveryPoint {
+    /// Its id.
+    pub id: String,
+    /// Microseconds since 1970.
+    pub taken_us: i64,
+}
+
+/// Something that a person should know about a job that is done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobWarning {
+    /// What it is about.
+    pub resource_name: String,
+    /// In the user's words.
+    pub error: UserFacingError,
+}
+
+/// The facts of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobBody {
+    /// What it does.
+    pub kind: JobKind,
+    /// Activity id of the request.
+    pub activity_id: String,
+    /// ARM id of the vault, as it was written.
+    pub vault: String,
+    /// ARM id of the instance, as it was written.
+    pub instance: String,
+    /// The instance's friendly name.
+    pub friendly_name: String,
+    /// ARM id of the policy in force.
+    pub policy: String,
+    /// ARM id of the datasource.
+    pub datasource: String,
+    /// The datasource's name.
+    pub datasource_name: String,
+    /// Its type.
+    pub datasource_type: String,
+    /// Its location.
+    pub datasource_location: String,
+    /// The name of its server.
+    pub datasource_set_name: Option<String>,
+    /// Asked for by a person.
+    pub user_triggered: bool,
+    /// Bytes moved to or from the server.
+    #[serde(default)]
+    pub transferred_bytes: Option<u64>,
+    /// Size of the source on its disk.
+    #[serde(default)]
+    pub source_bytes: Option<u64>,
+    /// Between 0 and 100, while it runs and the whole is known.
+    #[serde(default)]
+    pub progress_percent: Option<f64>,
+    /// What it is doing, in the engine's word for it.
+    #[serde(default)]
+    pub phase: Option<String>,
+    /// The recovery point that a backup has made.
+    #[serde(default)]
+    pub target_recovery_point: Option<JobRecoveryPoint>,
+    /// The recovery point that a restore reads.
+    #[serde(default)]
+    pub source_recovery_point: Option<JobRecoveryPoint>,
+    /// ARM id of the database, or URL of the container, that a restore writes to.
+    #[serde(default)]
+    pub recovery_destination: Option<String>,
+    /// For people: the retention tag, the file prefix, what was proved.
+    #[serde(default)]
+    pub details: BTreeMap<String, String>,
+    /// Why it failed.
+    #[serde(default)]
+    pub errors: Vec<UserFacingError>,
+    /// See [`JobWarning`].
+    #[serde(default)]
+    pub warnings: Vec<JobWarning>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// A GUID: its name below the vault.
+    pub id: String,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// Microseconds since 1970.
+    pub started_us: i64,
+    /// Microseconds since 1970; none while it runs.
+    pub ended_us: Option<i64>,
+    /// Microseconds since 1970.
+    pub updated_us: i64,
+    /// The rest.
+    pub body: JobBody,
+}
+
+impl JobStatus {
+    /// Azure's word, which is also what the row holds.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobStatus::InProgress => "InProgress",
+            JobStatus::Completed => "Completed",
+            JobStatus::CompletedWithWarnings => "CompletedWithWarnings",
+            JobStatus::Failed => "Failed",
+            JobStatus::Cancelled => "Cancelled",
+        }
+    }
+
+    fn parse(word: &str) -> Result<JobStatus, Error> {
+        [
+            JobStatus::InProgress,
+            JobStatus::Completed,
+            JobStatus::CompletedWithWarnings,
+            JobStatus::Failed,
+            JobStatus::Cancelled,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == word)
+        .ok_or_else(|| Error::internal(format!("unknown status of job {word}")))
+    }
+}
+
+/// Adds a row.
+///
+/// # Errors
+/// The database fails.
+pub async fn insert(tx: &mut Tx, job: &Job, operation_id: &str) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO job (id, operation_id, vault_key, instance_key, status, started_us, ended_us, updated_us, body) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(&job.id)
+    .bind(operation_id)
+    .bind(job.body.vault.to_lowercase())
+    .bind(job.body.instance.to_lowercase())
+    .bind(job.status.as_str())
+    .bind(job.started_us)
+    .bind(job.ended_us)
+    .bind(job.updated_us)
+    .bind(serde_json::to_string(&job.body).map_err(Error::internal)?)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Reads a job by its GUID.
+///
+/// # Errors
+/// The database fails.
+pub async fn get<'e>(executor: impl Executor<'e>, id: &str) -> Result<Option<Job>, Error> {
+    let row =
+        sqlx::query("SELECT * FROM job WHERE id = $1").bind(id).fetch_optional(executor).await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// Reads a job of this vault by its GUID.
+///
+/// # Errors
+/// The database fails.
+pub async fn get_in_vault<'e>(
+    executor: impl Executor<'e>,
+    vault: &ResourceId,
+    id: &str,
+) -> Result<Option<Job>, Error> {
+    let row = sqlx::query("SELECT * FROM job WHERE vault_key = $1 AND id = $2")
+        .bind(vault.key())
+        .bind(id.to_lowercase())
+        .fetch_optional(executor)
+        .await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// The vault's jobs, newest first, after the first `skip` of them; at most [`JOBS_PAGE_ROWS_MAX`].
+///
+/// # Errors
+/// The database fails.
+pub async fn list<'e>(
+    executor: impl Executor<'e>,
+    vault: &ResourceId,
+    skip: u32,
+) -> Result<Vec<Job>, Error> {
+    let rows = sqlx::query(
+        "SELECT * FROM job WHERE vault_key = $1 ORDER BY started_us DESC, id LIMIT $2 OFFSET $3",
+    )
+    .bind(vault.key())
+    .bind(i64::from(JOBS_PAGE_ROWS_MAX))
+    .bind(i64::from(skip))
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Writes a job back, if its operation is still held under `generation`. False when it is not.
+///
+/// # Errors
+/// The database fails.
+pub async fn update(
+    tx: &mut Tx,
+    job: &Job,
+    operation_id: &str,
+    generation: i64,
+    now_us: i64,
+) -> Result<bool, Error> {
+    let done = sqlx::query(
+        "UPDATE job SET status = $1, ended_us = $2, updated_us = $3, body = $4 WHERE id = $5 AND EXISTS \
+         (SELECT 1 FROM operation WHERE id = $6 AND generation = $7 AND finished_us IS NULL)",
+    )
+    .bind(job.status.as_str())
+    .bind(job.ended_us)
+    .bind(now_us)
+    .bind(serde_json::to_string(&job.body).map_err(Error::internal)?)
+    .bind(&job.id)
+    .bind(operation_id)
+    .bind(generation)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes up to `rows_max` jobs that ended before `before_us`; tells how many.
+///
+/// # Errors
+/// The database fails.
+pub async fn delete_ended(tx: &mut Tx, before_us: i64, rows_max: u32) -> Result<u64, Error> {
+    let done = sqlx::query(
+        "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE ended_us IS NOT NULL AND ended_us < $1 LIMIT $2)",
+    )
+    .bind(before_us)
+    .bind(i64::from(rows_max))
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes the jobs of a vault that is deleted.
+///
+/// # Errors
+/// The database fails.
+pub async fn delete_in_vault(tx: &mut Tx, vault: &ResourceId) -> Result<(), Error> {
+    sqlx::query("DELETE FROM job WHERE vault_key = $1")
+        .bind(vault.key())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn from_row(row: &SqliteRow) -> Result<Job, Error> {
+    let status: String = row.try_get("status")?;
+    let body: String = row.try_get("body")?;
+    Ok(Job {
+        id: row.try_get("id")?,
+        status: JobStatus::parse(&status)?,
+        started_us: row.try_get("started_us")?,
+        ended_us: row.try_get("ended_us")?,
+        updated_us: row.try_get("updated_us")?,
+        body: serde_json::from_str(&body).map_err(Error::internal)?,
+    })
+}

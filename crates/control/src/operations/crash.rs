@@ -1,0 +1,53 @@
+//! Points at which a test may end the process, to prove that a restart finishes what was begun.
+//!
+//! `COFFER_CRASH_AT=<saga>:<point>` aborts the process there, without unwinding or flushing: the nearest that a test
+//! can come to `kill -9` at a known place. A step gives two points, `<step>:before` (nothing of it is done) and
+//! `<step>:after` (all of it is done, nothing is written down); so does `conclude`. Release builds have none of this.
+
+use super::OperationKind;
+use super::sagas;
+
+/// The setting that names a point.
+#[cfg(debug_assertions)]
+const VARIABLE: &str = "COFFER_CRASH_AT";
+
+/// Every point of every saga, as the setting takes them.
+#[must_use]
+pub fn crash_points() -> Vec<String> {
+    let mut points = Vec::new();
+    for kind in OperationKind::ALL {
+        let saga = sagas::saga_points(kind);
+        for step in saga.steps.iter().chain(&["conclude"]) {
+            points.push(format!("{kind}:{step}:before"));
+            points.push(format!("{kind}:{step}:after"));
+        }
+        for point in saga.inner_points {
+            points.push(format!("{kind}:{point}"));
+        }
+    }
+    points
+}
+
+/// Ends the process if this is the point that the test has named.
+pub(crate) fn crash_here(kind: OperationKind, point: &str) {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::LazyLock;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a switch of debug builds, deliberately no setting"
+        )]
+        static NAMED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(VARIABLE).ok());
+        if let Some(named) = NAMED.as_deref()
+            && named.split_once(':') == Some((kind.as_str(), point))
+        {
+            tracing::error!(
+                point = named,
+                "ending the process at the crash point that a test has named"
+            );
+            std::process::abort();
+        }
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = (kind, point);
+}

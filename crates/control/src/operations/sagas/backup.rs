@@ -1,0 +1,306 @@
+//! A recovery point is taken.
+//!
+//! The recovery point's id is fixed in the checkpoint before anything is written. A run that dies before the manifest
+//! is sealed starts over and finds its whole packs again; one that dies after finds the manifest and only records it.
+//! The secret is read afresh by every run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use coffer_azure::BackupInstance;
+use coffer_engine::backup::{BackupOptions, BackupRequest};
+use coffer_store::{LeasePurpose, Repository};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::data_run::{WorkDirectory, job_warning};
+use super::datasource_access::{DatasourceAccess, datasource_access};
+use super::instance_repository::{instance_resource, open_repository, with_lease};
+use super::job_monitor::JobMonitor;
+use super::policy_retention::PolicyRetention;
+use super::validate_for_backup::discover_tools;
+use crate::app::App;
+use crate::app::dataprotection::instance_row;
+use crate::app::user_facing_error::{self, Place};
+use crate::db::job::{JobRecoveryPoint, JobStatus, JobWarning};
+use crate::db::recovery_point::{RecoveryPoint, RecoveryPointBody};
+use crate::db::{self, Tx};
+use crate::error::Error;
+use crate::operations::{BackupInput, Failure, Outcome, Run, Saga};
+
+pub(super) const STEPS: &[&str] = &["prepare", "take"];
+pub(super) const INNER_POINTS: &[&str] = &[
+    "take:check",
+    "take:lock",
+    "take:snapshot",
+    "take:compare",
+    "take:schema",
+    "take:data",
+    "take:large-objects",
+    "take:lists",
+    "take:flush",
+    "take:seal",
+    "take:sealed",
+];
+
+/// See the module.
+pub(super) struct Backup {
+    pub(super) app: Arc<App>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Checkpoint {
+    recovery_point_id: String,
+    repository_guid: Uuid,
+    retention: PolicyRetention,
+    taken: Option<Taken>,
+}
+
+/// What the conclusion writes down.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Taken {
+    taken_us: i64,
+    transferred_bytes: u64,
+    body: RecoveryPointBody,
+    warnings: Vec<JobWarning>,
+}
+
+#[async_trait]
+impl Saga for Backup {
+    fn steps(&self) -> &'static [&'static str] {
+        STEPS
+    }
+
+    async fn run(&self, step: &'static str, run: &mut Run) -> Result<(), Failure> {
+        if step == "prepare" { self.prepare(run).await } else { self.take(run).await }
+    }
+
+    async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
+        let checkpoint: Checkpoint = run.checkpoint()?;
+        match (outcome, checkpoint.taken) {
+            (Outcome::Succeeded, Some(taken)) => {
+                let id = checkpoint.recovery_point_id;
+                let point =
+                    RecoveryPoint { id: id.clone(), taken_us: taken.taken_us, body: taken.body };
+                db::recovery_point::insert(tx, checkpoint.repository_guid, &point).await?;
+                let status = if taken.warnings.is_empty() {
+                    JobStatus::Completed
+                } else {
+                    JobStatus::CompletedWithWarnings
+                };
+                run.job_end(tx, status, |job| {
+                    job.body.target_recovery_point =
+                        Some(JobRecoveryPoint { id, taken_us: point.taken_us });
+                    job.body.transferred_bytes = Some(taken.transferred_bytes);
+                    job.body.source_bytes = Some(point.body.source_bytes);
+                    job.body.warnings = taken.warnings;
+                })
+                .await
+            }
+            (Outcome::Succeeded, None) => {
+                Err(Error::internal("a backup has ended without a recovery point"))
+            }
+            (Outcome::Failed(error), _) => {
+                let error = error.clone();
+                run.job_end(tx, JobStatus::Failed, |job| job.body.errors = vec![error]).await
+            }
+            (Outcome::Cancelled, _) => {
+                run.job_end(tx, JobStatus::Cancelled, |job| {
+                    job.body.errors = vec![user_facing_error::cancelled()];
+                })
+                .await
+            }
+        }
+    }
+}
+
+impl Backup {
+    async fn prepare(&self, run: &mut Run) -> Result<(), Failure> {
+        let operation = run.operation();
+        let input: BackupInput = run.input()?;
+        let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
+        let (resource, state) = instance_resource(&self.app, instance).await?;
+        let policy = instance_row::policy_of(&resource)?;
+        let retention =
+            PolicyRetention::read(&self.app, &policy, input.retention_tag.as_deref()).await?;
+        run.set_checkpoint(&Checkpoint {
+            recovery_point_id: Uuid::new_v4().simple().to_string(),
+            repository_guid: state.repository_guid,
+            retention,
+            taken: None,
+        })?;
+        Ok(())
+    }
+
+    async fn take(&self, run: &mut Run) -> Result<(), Failure> {
+        let mut checkpoint: Checkpoint = run.checkpoint()?;
+        let operation = run.operation();
+        let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
+        let (resource, _) = instance_resource(&self.app, instance).await?;
+        let properties: BackupInstance =
+            serde_json::from_value(resource.body["properties"].clone()).map_err(Error::internal)?;
+        let repository =
+            open_repository(&self.app, &operation.vault, checkpoint.repository_guid).await?;
+
+        let stop = run.cancellation().child_token();
+        let monitor = Arc::new(JobMonitor::new(run.kind(), "take"));
+        let leased = with_lease(
+            &repository,
+            &operation.id,
+            LeasePurpose::Backup,
+            &self.app.clock,
+            &stop,
+            async |lease| -> Result<Taken, Failure> {
+                if let Some(taken) = sealed_before(&repository, &checkpoint).await? {
+                    return Ok(taken);
+                }
+                let access = datasource_access(
+                    &self.app,
+                    &operation.vault,
+                    &properties.data_source_info,
+                    properties.datasource_auth_credentials.as_ref(),
+                )
+                .await?;
+                let work = WorkDirectory::make(&self.app, run).await?;
+                let request =
+                    self.request(run, &checkpoint, &access, &work, &resource.body).await?;
+                let taking = coffer_engine::backup::backup(
+                    request,
+                    &repository,
+                    &lease,
+                    Arc::clone(&monitor) as _,
+                    stop.clone(),
+                );
+                let outcome = monitor
+                    .report_while(run.job_report(), Box::pin(taking))
+                    .await
+                    .map_err(|error| user_facing_error::engine_failure(&error, &access.place))?;
+                run.crash_point("take:sealed");
+                Ok(Taken {
+                    taken_us: outcome.taken_at_unix_us,
+                    transferred_bytes: monitor.bytes_done().max(outcome.totals.content.text_bytes),
+                    warnings: outcome
+                        .warnings
+                        .iter()
+                        .map(|w| job_warning(w, &access.place.database))
+                        .collect(),
+                    body: describe(&repository, &checkpoint, self.app.clock.now_us()).await?,
+                })
+            },
+        )
+        .await;
+        let taken = match leased {
+            Ok(taken) => taken?,
+            Err(error) => return Err(user_facing_error::store_failure(&error)),
+        };
+        checkpoint.taken = Some(taken);
+        run.set_checkpoint(&checkpoint)?;
+        Ok(())
+    }
+
+    async fn request(
+        &self,
+        run: &Run,
+        checkpoint: &Checkpoint,
+        access: &DatasourceAccess,
+        work: &WorkDirectory,
+        instance_body: &serde_json::Value,
+    ) -> Result<BackupRequest, Failure> {
+        let previous =
+            db::recovery_point::newest(self.app.db.read(), checkpoint.repository_guid).await?;
+        let operation = run.operation();
+        let mut labels = BTreeMap::new();
+        let mut label = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                labels.insert(name.to_owned(), value.to_owned());
+            }
+        };
+        let properties = &instance_body["properties"];
+        label("vault", Some(operation.vault.as_str()));
+        label("backupInstance", operation.instance.as_ref().map(|id| id.as_str()));
+        label("friendlyName", properties["friendlyName"].as_str());
+        label("dataSource", properties["dataSourceInfo"]["resourceID"].as_str());
+        label("policy", properties["policyInfo"]["policyId"].as_str());
+        label("retentionTag", Some(&checkpoint.retention.tag));
+        label("retentionTagVersion", Some(&checkpoint.retention.tag_version));
+        label("keepFor", checkpoint.retention.keep_for.as_deref());
+        Ok(BackupRequest {
+            source: access.connect.clone(),
+            tools: discover_tools(&self.app).await?,
+            recovery_point_id: checkpoint.recovery_point_id.clone(),
+            labels,
+            options: BackupOptions {
+                workers: self.app.config.limits.data_workers,
+                previous: previous.map(|point| point.id),
+                ..BackupOptions::default()
+            },
+            work_dir: work.path().to_owned(),
+        })
+    }
+}
+
+/// What an earlier run of this backup has sealed, if it came so far.
+async fn sealed_before(
+    repository: &Repository,
+    checkpoint: &Checkpoint,
+) -> Result<Option<Taken>, Failure> {
+    let id = &checkpoint.recovery_point_id;
+    let manifests =
+        repository.manifests().await.map_err(|error| user_facing_error::store_failure(&error))?;
+    if !manifests.valid.iter().any(|info| info.recovery_point_id == *id) {
+        return Ok(None);
+    }
+    tracing::info!(
+        recovery_point = id,
+        "an earlier run has sealed the recovery point; it is recorded now"
+    );
+    let manifest = manifest(repository, checkpoint).await?;
+    Ok(Some(Taken {
+        taken_us: manifest.snapshot.taken_at_unix_us,
+        transferred_bytes: manifest.totals.content.text_bytes,
+        warnings: manifest
+            .warnings
+            .iter()
+            .map(|w| job_warning(w, &manifest.source.database))
+            .collect(),
+        body: describe(repository, checkpoint, manifest.snapshot.taken_at_unix_us).await?,
+    }))
+}
+
+async fn manifest(
+    repository: &Repository,
+    checkpoint: &Checkpoint,
+) -> Result<coffer_engine::manifest::DatabaseManifest, Failure> {
+    coffer_engine::verify::describe_recovery_point(repository, &checkpoint.recovery_point_id)
+        .await
+        .map_err(|error| user_facing_error::engine_failure(&error, &Place::storage()))
+}
+
+/// The row of the recovery point, from what was really sealed.
+async fn describe(
+    repository: &Repository,
+    checkpoint: &Checkpoint,
+    completed_us: i64,
+) -> Result<RecoveryPointBody, Failure> {
+    let manifest = manifest(repository, checkpoint).await?;
+    let info = repository
+        .read_manifest(&checkpoint.recovery_point_id)
+        .await
+        .map_err(|error| user_facing_error::store_failure(&error))?
+        .info;
+    Ok(RecoveryPointBody {
+        retention_tag: checkpoint.retention.tag.clone(),
+        retention_tag_version: checkpoint.retention.tag_version.clone(),
+        policy_name: checkpoint.retention.policy_name.clone(),
+        expiry_us: checkpoint.retention.expiry_us(manifest.snapshot.taken_at_unix_us),
+        completed_us,
+        server_version: manifest.source.server_version,
+        database: manifest.source.database,
+        tables: manifest.totals.tables,
+        rows: manifest.totals.content.rows,
+        plain_bytes: manifest.totals.content.text_bytes,
+        stored_bytes: info.stats.stored_bytes,
+        source_bytes: manifest.totals.database_bytes,
+    })
+}

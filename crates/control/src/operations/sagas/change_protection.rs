@@ -1,0 +1,47 @@
+//! Stop, suspend and resume: the instance's state is all that changes.
+//!
+//! A backup that runs is left to end. The request has decided that the instance's state allows the change; should the
+//! instance have begun to go since, it stays as it is.
+
+use async_trait::async_trait;
+
+use crate::app::dataprotection::instance_row::{set_state, state_of};
+use crate::app::dataprotection::protection_state::ProtectionState;
+use crate::db::{self, Tx};
+use crate::error::Error;
+use crate::operations::{Failure, OperationKind, Outcome, Run, Saga};
+
+pub(super) const STEPS: &[&str] = &[];
+
+/// See the module.
+pub(super) struct ChangeProtection;
+
+#[async_trait]
+impl Saga for ChangeProtection {
+    fn steps(&self) -> &'static [&'static str] {
+        STEPS
+    }
+
+    async fn run(&self, _step: &'static str, _run: &mut Run) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
+        let Some(instance) = &run.operation().instance else { return Ok(()) };
+        let Some(mut resource) = db::resource_get(&mut **tx, instance).await? else {
+            return Ok(());
+        };
+        if !matches!(outcome, Outcome::Succeeded)
+            || state_of(&resource) == ProtectionState::SoftDeleting
+        {
+            return Ok(());
+        }
+        let state = match run.kind() {
+            OperationKind::StopProtection => ProtectionState::ProtectionStopped,
+            OperationKind::SuspendBackups => ProtectionState::BackupsSuspended,
+            _ => ProtectionState::ProtectionConfigured,
+        };
+        set_state(&mut resource.body, state);
+        db::resource_update(tx, &mut resource, run.now_us()).await
+    }
+}

@@ -1,0 +1,75 @@
+//! What backups and restores share: a directory for the tools' output, and the words for what is noteworthy.
+
+use std::path::{Path, PathBuf};
+
+use coffer_azure::{InnerError, UserFacingError};
+use coffer_engine::manifest::{NotProved, Warning};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::db::job::JobWarning;
+use crate::error::Error;
+use crate::operations::Run;
+
+/// A GUID in hexadecimal digits that is always the same for one operation, so that a later run finds again what an
+/// earlier one has begun.
+pub(super) fn operation_guid(run: &Run) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, run.operation().id.as_bytes())
+}
+
+/// An empty local directory of one operation. Removed when dropped, and emptied when an earlier run has died in it.
+pub(super) struct WorkDirectory {
+    path: PathBuf,
+}
+
+impl WorkDirectory {
+    pub(super) async fn make(app: &App, run: &Run) -> Result<WorkDirectory, Error> {
+        let path = app.config.data_dir.join("work").join(operation_guid(run).simple().to_string());
+        remove_directory(&path).await?;
+        tokio::fs::create_dir_all(&path).await.map_err(Error::internal)?;
+        Ok(WorkDirectory { path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for WorkDirectory {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "a work directory could not be removed");
+        }
+    }
+}
+
+/// Removes a directory and what is in it; one that is not there is no failure.
+pub(super) async fn remove_directory(path: &Path) -> Result<(), Error> {
+    match tokio::fs::remove_dir_all(path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::internal(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A warning of the engine in the job's form.
+pub(super) fn job_warning(warning: &Warning, resource_name: &str) -> JobWarning {
+    JobWarning {
+        resource_name: resource_name.to_owned(),
+        error: UserFacingError::new(warning.code.clone(), warning.message.clone()),
+    }
+}
+
+/// Something that the proof leaves out, in the job's form.
+pub(super) fn not_proved_warning(not_proved: &NotProved) -> JobWarning {
+    JobWarning {
+        resource_name: not_proved.object.clone(),
+        error: UserFacingError::new(
+            "RestoredObjectNotProved",
+            "The content of an object could not be compared with the recovery point.",
+        )
+        .inner(InnerError::new(
+            "NotProved",
+            format!("{}: {}", not_proved.object, not_proved.reason),
+        )),
+    }
+}

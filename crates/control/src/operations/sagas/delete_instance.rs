@@ -1,0 +1,176 @@
+//! An instance goes. With the vault's soft delete it becomes a deleted instance that can come back until its days are
+//! over; without, its data goes at once: keys first, then the rest, then the record.
+//!
+//! Backups and restores of it that still run are stopped first, so that nothing writes to or reads from what goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::configure_protection::set_error;
+use super::instance_repository::{destroy_repository, instance_resource};
+use crate::app::dataprotection::instance_row::{deleted_id, set_state};
+use crate::app::dataprotection::protection_state::ProtectionState;
+use crate::app::dataprotection::state::{Deletion, InstanceState, read_state, write_state};
+use crate::app::{App, user_facing_error};
+use crate::clock::SECOND_US;
+use crate::db::{self, NewResource, Tx};
+use crate::error::Error;
+use crate::operations::{Failure, OperationKind, Outcome, Run, Saga, request_cancellation};
+
+pub(super) const STEPS: &[&str] = &["stop_work", "decide", "destroy_data"];
+
+/// What is stopped, and waited for.
+const STOPPED: [OperationKind; 4] = [
+    OperationKind::Backup,
+    OperationKind::Restore,
+    OperationKind::ConfigureProtection,
+    OperationKind::UpdateProtection,
+];
+/// How often it is looked whether what was asked to stop has.
+const STOP_POLL: Duration = Duration::from_millis(50);
+/// How long it is waited for before this attempt ends.
+const STOP_WAIT: Duration = Duration::from_secs(60);
+/// Soft delete's days where the vault does not say.
+const RETENTION_DAYS_DEFAULT: f64 = 14.0;
+
+/// See the module.
+pub(super) struct DeleteInstance {
+    pub(super) app: Arc<App>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Checkpoint {
+    /// For soft deletion: until when it can come back. The setting in force at the deletion governs.
+    keep_for_us: Option<i64>,
+}
+
+#[async_trait]
+impl Saga for DeleteInstance {
+    fn steps(&self) -> &'static [&'static str] {
+        STEPS
+    }
+
+    async fn run(&self, step: &'static str, run: &mut Run) -> Result<(), Failure> {
+        match step {
+            "stop_work" => self.stop_work(run).await,
+            "decide" => {
+                let vault = db::resource_get(self.app.db.read(), &run.operation().vault).await?;
+                let settings =
+                    vault.map(|vault| vault.body["properties"]["securitySettings"].clone());
+                run.set_checkpoint(&Checkpoint {
+                    keep_for_us: keep_for_us(&settings.unwrap_or_default()),
+                })?;
+                Ok(())
+            }
+            _ => {
+                if run.checkpoint::<Checkpoint>()?.keep_for_us.is_some() {
+                    return Ok(());
+                }
+                let operation = run.operation();
+                let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
+                let (_, state) = instance_resource(&self.app, instance).await?;
+                destroy_repository(&self.app, &operation.vault, state.repository_guid).await
+            }
+        }
+    }
+
+    async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
+        let Some(instance) = &run.operation().instance else { return Ok(()) };
+        let Some(mut resource) = db::resource_get(&mut **tx, instance).await? else {
+            return Ok(());
+        };
+        let now_us = run.now_us();
+        match outcome {
+            Outcome::Succeeded => {}
+            Outcome::Failed(error) => {
+                // It is still there, and can be deleted again.
+                set_error(&mut resource.body, error)?;
+                return db::resource_update(tx, &mut resource, now_us).await;
+            }
+            Outcome::Cancelled => {
+                set_error(&mut resource.body, &user_facing_error::cancelled())?;
+                return db::resource_update(tx, &mut resource, now_us).await;
+            }
+        }
+        db::resource_delete(tx, &resource).await?;
+        let mut state: InstanceState = read_state(&resource.body)?;
+        let Some(keep_for_us) = run.checkpoint::<Checkpoint>()?.keep_for_us else {
+            return db::recovery_point::delete_all(tx, state.repository_guid).await;
+        };
+        let deleted = deleted_id(&resource.id)?;
+        let purge_us = now_us.saturating_add(keep_for_us);
+        state.deletion = Some(Deletion {
+            deleted_us: now_us,
+            purge_us,
+            activity_id: run.operation().activity_id.clone(),
+            purging: false,
+        });
+        let mut body = resource.body;
+        set_state(&mut body, ProtectionState::SoftDeleted);
+        write_state(&mut body, &state);
+        db::resource_insert(tx, NewResource { id: deleted.clone(), body, now_us }).await?;
+        db::purge::set(tx, &deleted, purge_us).await
+    }
+}
+
+impl DeleteInstance {
+    async fn stop_work(&self, run: &Run) -> Result<(), Failure> {
+        let operation = run.operation();
+        let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
+        let deadline = tokio::time::Instant::now() + STOP_WAIT;
+        loop {
+            let mut tx = self.app.db.begin().await?;
+            let mut running = false;
+            for kind in STOPPED {
+                running |= db::operation::unfinished(&mut tx, instance, kind).await?.is_some();
+            }
+            if !running {
+                return Ok(());
+            }
+            request_cancellation(&mut tx, instance, &STOPPED).await?;
+            tx.commit().await.map_err(Error::from)?;
+            self.app.executor.wake();
+            if tokio::time::Instant::now() >= deadline {
+                return Err(Failure::transient(user_facing_error::work_does_not_stop(instance)));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(STOP_POLL) => {}
+                () = run.cancellation().cancelled() => return Err(Failure::Interrupted),
+            }
+        }
+    }
+}
+
+/// None when the vault's soft delete is off.
+fn keep_for_us(security_settings: &Value) -> Option<i64> {
+    let soft_delete = &security_settings["softDeleteSettings"];
+    if soft_delete["state"].as_str().is_some_and(|state| state.eq_ignore_ascii_case("Off")) {
+        return None;
+    }
+    let days = soft_delete["retentionDurationInDays"].as_f64().unwrap_or(RETENTION_DAYS_DEFAULT);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a number of days in microseconds, saturating"
+    )]
+    Some((days * 86_400.0) as i64 * SECOND_US)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn soft_delete_is_on_unless_switched_off() {
+        let day = 86_400 * SECOND_US;
+        assert_eq!(keep_for_us(&Value::Null), Some(14 * day));
+        assert_eq!(keep_for_us(&json!({ "softDeleteSettings": { "state": "Off" } })), None);
+        let on =
+            json!({ "softDeleteSettings": { "state": "On", "retentionDurationInDays": 30.0 } });
+        assert_eq!(keep_for_us(&on), Some(30 * day));
+    }
+}

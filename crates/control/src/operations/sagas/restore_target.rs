@@ -1,0 +1,86 @@
+//! Where a restore goes, taken out of its request, with the checks that each kind of target needs.
+
+use coffer_azure::{
+    AuthCredentials, AzureBackupRestoreRequest, Datasource, ResourceId, RestoreFilesTargetInfo,
+    RestoreTargetInfoBase,
+};
+use coffer_engine::restore::{RestoreOptions, RestoreRequest, TEMPORARY_PREFIX};
+
+use super::data_run::operation_guid;
+use super::datasource_access::{DatasourceAccess, datasource_access};
+use super::validate_for_backup::discover_tools;
+use crate::app::dataprotection::errors;
+use crate::app::{App, user_facing_error};
+use crate::operations::{Failure, RestoreInput, Run};
+
+/// The two kinds of targets.
+pub(super) enum Target<'a> {
+    /// A database to be made.
+    Database { datasource: &'a Datasource, credentials: Option<&'a AuthCredentials> },
+    /// Files in a container.
+    Files(&'a RestoreFilesTargetInfo),
+}
+
+/// The recovery point that the request names.
+pub(super) fn recovery_point_id(request: &AzureBackupRestoreRequest) -> Result<String, Failure> {
+    match request.recovery_point_id() {
+        // Ids are lower case in the repository, whatever the caller sends.
+        Some(id) => Ok(id.to_lowercase()),
+        None => Err(errors::not_supported("A restore to a point in time").into()),
+    }
+}
+
+/// The target that the request names.
+pub(super) fn target(input: &RestoreInput) -> Result<Target<'_>, Failure> {
+    match input.request.restore_target_info() {
+        RestoreTargetInfoBase::RestoreTargetInfo(info) => Ok(Target::Database {
+            datasource: &info.datasource_info,
+            credentials: info.datasource_auth_credentials.as_ref(),
+        }),
+        RestoreTargetInfoBase::RestoreFilesTargetInfo(info) => Ok(Target::Files(info)),
+        RestoreTargetInfoBase::ItemLevelRestoreTargetInfo(_) => {
+            Err(errors::not_supported("A restore of a part of a recovery point").into())
+        }
+    }
+}
+
+/// What the engine is asked, and how the target is named in errors.
+pub(super) struct DatabaseTarget {
+    pub(super) request: RestoreRequest,
+    pub(super) access: DatasourceAccess,
+}
+
+/// Makes the checks before a connection and composes the request. The temporary name is derived from the operation, so
+/// that a later run finds what an earlier one has left.
+pub(super) async fn database_target(
+    app: &App,
+    run: &Run,
+    vault: &ResourceId,
+    input: &RestoreInput,
+    datasource: &Datasource,
+    credentials: Option<&AuthCredentials>,
+) -> Result<DatabaseTarget, Failure> {
+    let access = datasource_access(app, vault, datasource, credentials).await?;
+    let guid = operation_guid(run).simple().to_string();
+    let request = RestoreRequest {
+        target: access.connect.clone(),
+        database: access.connect.database.clone(),
+        temporary_database: format!("{TEMPORARY_PREFIX}{guid}"),
+        tools: discover_tools(app).await?,
+        recovery_point_id: recovery_point_id(&input.request)?,
+        options: RestoreOptions {
+            workers: app.config.limits.data_workers,
+            ..RestoreOptions::default()
+        },
+        work_dir: app.config.data_dir.join("work").join(guid),
+    };
+    Ok(DatabaseTarget { request, access })
+}
+
+/// The failure of a target's check, told at once: nobody waits for a server that may come back.
+pub(super) fn check_failure(error: &coffer_engine::Error, access: &DatasourceAccess) -> Failure {
+    match error {
+        coffer_engine::Error::Cancelled => Failure::Interrupted,
+        error => Failure::failed(user_facing_error::engine(error, &access.place)),
+    }
+}
