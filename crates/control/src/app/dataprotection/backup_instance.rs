@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use coffer_azure::{BackupInstance, BackupInstanceResource, ResourceId, ValidationType};
+use coffer_azure::{BackupInstance, BackupInstanceResource, ResourceId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::datasource::{self, ClaimFor};
+use super::instance_request::{Requested, check};
 use super::protection_state::{Decision, InstanceAction, ProtectionState, decide};
 use super::state::{InstanceState, read_state, write_state};
 use super::vault_security::Immutability;
 use super::{
-    Call, INSTANCE_KIND, POLICIES, Wanted, backup_policy, backup_vault, errors, instance_row,
-    names, vault_properties, vault_require, vault_require_usable,
+    Call, INSTANCE_KIND, Wanted, backup_policy, backup_vault, errors, instance_row, names,
+    vault_properties, vault_require, vault_require_usable,
 };
 use crate::app::App;
 use crate::db::{self, NewResource, Page, Paged, Resource, Tx, datasource_claim};
@@ -30,16 +31,6 @@ pub enum InstanceChange {
     Configuring(Resource, Operation),
     /// It shows its old properties until the operation has succeeded.
     Updating(Resource, Operation),
-}
-
-/// What a request says of an instance, checked.
-#[derive(Debug)]
-pub(super) struct Requested {
-    /// Without anything that only the service writes.
-    pub(super) properties: BackupInstance,
-    pub(super) datasource: ResourceId,
-    pub(super) policy: ResourceId,
-    deep_validation: bool,
 }
 
 /// Protects a datasource, or changes how it is protected. `body` is read after the caller was authorized.
@@ -158,65 +149,6 @@ pub async fn delete(
     Ok(Some(operation))
 }
 
-/// Checks what a request says of an instance in `vault`, and takes out what only the service writes.
-pub(super) fn check(
-    mut properties: BackupInstance,
-    vault: &ResourceId,
-) -> Result<Requested, Error> {
-    let database = datasource::check_database(
-        &properties.data_source_info,
-        properties.data_source_set_info.as_ref(),
-    )
-    .map_err(errors::invalid_input)?;
-    if let Some(credentials) = &mut properties.datasource_auth_credentials {
-        datasource::check_credentials(credentials).map_err(errors::invalid_input)?;
-    }
-    let policy = check_policy_id(&properties.policy_info.policy_id, vault)?;
-    if let Some(identity) = &properties.identity_details
-        && (identity.use_system_assigned_identity == Some(false)
-            || identity
-                .user_assigned_identity_arm_url
-                .as_deref()
-                .is_some_and(|url| !url.is_empty()))
-    {
-        return Err(errors::invalid_input(
-            "identityDetails asks for a user-assigned identity, which is not supported by this version; the vault's own is used.",
-        ));
-    }
-    let deep_validation = match &properties.validation_type {
-        None | Some(ValidationType::ShallowValidation) => false,
-        Some(ValidationType::DeepValidation) => true,
-        Some(ValidationType::Unknown(text)) => {
-            return Err(errors::invalid_input(format!(
-                "The validationType '{text}' does not exist; ShallowValidation and DeepValidation do."
-            )));
-        }
-    };
-    properties.friendly_name = properties.friendly_name.filter(|name| !name.trim().is_empty());
-    properties.validation_type = None;
-    properties.resource_guard_operation_requests = None;
-    properties.protection_status = None;
-    properties.current_protection_state = None;
-    properties.protection_error_details = None;
-    properties.provisioning_state = None;
-    properties.policy_info.policy_version = None;
-    Ok(Requested { properties, datasource: database.id, policy, deep_validation })
-}
-
-fn check_policy_id(text: &str, vault: &ResourceId) -> Result<ResourceId, Error> {
-    let policy = ResourceId::parse(text).map_err(|reason| {
-        errors::invalid_input(format!("The policyId '{text}' is not an ARM id: {reason}."))
-    })?;
-    let expected = vault.child(POLICIES, policy.name());
-    if policy == expected {
-        Ok(policy)
-    } else {
-        Err(errors::invalid_input(format!(
-            "The policyId '{policy}' is not a backup policy of the Backup vault {vault}."
-        )))
-    }
-}
-
 async fn create(
     app: &App,
     call: Call<'_>,
@@ -275,7 +207,7 @@ async fn update(
     let mut state: InstanceState = read_state(&existing.body)?;
     let settled =
         !matches!(before, ProtectionState::ProtectionError | ProtectionState::UpdatingProtection);
-    if settled && is_same(&existing, &requested, tags.as_ref())? {
+    if settled && requested.is_already(&existing, tags.as_ref())? {
         return Ok(InstanceChange::Unchanged(existing));
     }
     if let Decision::Refused(reason) = decide(before, InstanceAction::Update) {
@@ -388,32 +320,6 @@ fn tags_of(instance: &Resource) -> Result<Option<BTreeMap<String, String>>, Erro
 
 fn tags_value(tags: &BTreeMap<String, String>) -> Map<String, Value> {
     tags.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
-}
-
-/// Whether a PUT asks for what the instance is already.
-fn is_same(
-    existing: &Resource,
-    requested: &Requested,
-    tags: Option<&BTreeMap<String, String>>,
-) -> Result<bool, Error> {
-    let properties: BackupInstance =
-        serde_json::from_value(existing.body["properties"].clone()).map_err(Error::internal)?;
-    let vault =
-        existing.id.parent().ok_or_else(|| Error::internal("an instance without a vault"))?;
-    let own = check(properties, &vault)?;
-    let same_policy = own.policy == requested.policy;
-    let mut properties = requested.properties.clone();
-    // Ids are compared without regard to case.
-    properties.policy_info.policy_id.clone_from(&own.properties.policy_info.policy_id);
-    properties
-        .data_source_info
-        .resource_id
-        .clone_from(&own.properties.data_source_info.resource_id);
-    let same_tags = match tags {
-        Some(tags) => existing.body["tags"] == Value::Object(tags_value(tags)),
-        None => true,
-    };
-    Ok(same_policy && same_tags && properties == own.properties)
 }
 
 /// An immutable vault keeps the data of an instance until its last recovery point has expired.

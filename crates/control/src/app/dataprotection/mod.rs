@@ -14,6 +14,7 @@ pub mod backup_vault;
 pub mod datasource;
 pub mod deleted_backup_instance;
 pub mod errors;
+mod instance_request;
 pub mod instance_row;
 pub mod job;
 pub mod job_resource;
@@ -151,7 +152,7 @@ async fn vault_require_usable(tx: &mut Tx, vault: &ResourceId) -> Result<Resourc
 
 /// The vault's location, as it was written.
 fn location_of(vault: &Resource) -> String {
-    vault.body.get("location").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    vault.body.get("location").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 /// A page of rows that were read after the first `skip`, at most `rows_max` of them; a full one may have another behind it.

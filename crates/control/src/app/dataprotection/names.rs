@@ -1,7 +1,7 @@
 //! The names that Azure allows for the resources of this provider, and the limits of free text in them.
 
 /// Checks the name of a backup vault: 2 to 50 letters, digits and hyphens, beginning with a letter, not ending with a hyphen.
-pub fn check_vault_name(name: &str) -> Result<(), String> {
+pub(super) fn check_vault_name(name: &str) -> Result<(), String> {
     let allowed = (2..=50).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.ends_with(|c: char| c.is_ascii_alphanumeric())
@@ -17,7 +17,7 @@ pub fn check_vault_name(name: &str) -> Result<(), String> {
 }
 
 /// Checks the name of a backup policy: 3 to 150 letters, digits and hyphens.
-pub fn check_policy_name(name: &str) -> Result<(), String> {
+pub(super) fn check_policy_name(name: &str) -> Result<(), String> {
     if (3..=150).contains(&name.len())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     {
@@ -30,7 +30,7 @@ pub fn check_policy_name(name: &str) -> Result<(), String> {
 }
 
 /// Checks the name of a backup instance. Azure documents no pattern; what would break an ARM id or a file name is refused.
-pub fn check_instance_name(name: &str) -> Result<(), String> {
+pub(super) fn check_instance_name(name: &str) -> Result<(), String> {
     let plain = |c: char| {
         c.is_alphanumeric()
             || matches!(c, '-' | '_' | '.' | '(' | ')' | ' ' | '@' | '$' | '~' | '+' | '=' | ',')

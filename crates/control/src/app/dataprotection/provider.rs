@@ -180,3 +180,16 @@ pub async fn check_feature_support(
     call.authorize(app, "locations/checkFeatureSupport/action", subscription).await?;
     Ok(&[datasource::DATABASE_TYPE])
 }
+
+/// Resource guards are not supported, so that a vault has no proxies of any. Tells only whether the caller may know that.
+///
+/// # Errors
+/// The caller may not ask; the vault is absent; the database fails.
+pub async fn resource_guard_proxies(
+    app: &App,
+    call: Call<'_>,
+    vault: &ResourceId,
+) -> Result<(), Error> {
+    call.authorize(app, "backupVaults/backupResourceGuardProxies/read", vault).await?;
+    super::vault_require(app.db.read(), vault).await.map(|_| ())
+}

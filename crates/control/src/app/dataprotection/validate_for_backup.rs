@@ -3,7 +3,7 @@
 use coffer_azure::{ResourceId, ValidateForBackupRequest};
 
 use super::datasource::{self, ClaimFor};
-use super::{Call, Wanted, backup_instance, backup_policy, vault_require_usable};
+use super::{Call, Wanted, backup_policy, instance_request, vault_require_usable};
 use crate::app::App;
 use crate::error::Error;
 use crate::operations::{Operation, OperationKind, ValidateForBackupInput};
@@ -19,7 +19,7 @@ pub async fn validate_for_backup(
     body: impl FnOnce() -> Result<ValidateForBackupRequest, Error> + Send,
 ) -> Result<Operation, Error> {
     call.authorize(app, "backupVaults/validateForBackup/action", vault).await?;
-    let requested = backup_instance::check(body()?.backup_instance, vault)?;
+    let requested = instance_request::check(body()?.backup_instance, vault)?;
     let now_us = app.clock.now_us();
     let mut tx = app.db.begin().await?;
     let vault = vault_require_usable(&mut tx, vault).await?;

@@ -16,20 +16,20 @@ use crate::error::Error;
 
 /// The settings of a request: those that a PATCH can give.
 #[derive(Debug, Clone, Default)]
-pub struct RequestedSettings {
+pub(super) struct RequestedSettings {
     /// Soft delete, immutability, encryption.
-    pub security: Option<SecuritySettings>,
+    pub(super) security: Option<SecuritySettings>,
     /// Cross-region and cross-subscription restore.
-    pub features: Option<FeatureSettings>,
+    pub(super) features: Option<FeatureSettings>,
     /// Alerts.
-    pub monitoring: Option<MonitoringSettings>,
+    pub(super) monitoring: Option<MonitoringSettings>,
 }
 
 /// The properties that a vault gets. `provisioning_state` is left to the caller.
 ///
 /// # Errors
 /// A setting does not exist, is not supported, or may not be changed any more.
-pub fn effective(
+pub(super) fn effective(
     storage: Option<Vec<StorageSetting>>,
     requested: RequestedSettings,
     current: Option<&BackupVault>,
@@ -74,7 +74,7 @@ pub fn effective(
 ///
 /// # Errors
 /// An internal error: rows are checked before they are written.
-pub fn soft_delete_of(vault: &BackupVault) -> Result<(SoftDelete, f64), Error> {
+pub(super) fn soft_delete_of(vault: &BackupVault) -> Result<(SoftDelete, f64), Error> {
     let security = Security::of(vault)?;
     Ok((security.soft_delete, security.retention_days))
 }
@@ -83,7 +83,7 @@ pub fn soft_delete_of(vault: &BackupVault) -> Result<(SoftDelete, f64), Error> {
 ///
 /// # Errors
 /// An internal error: rows are checked before they are written.
-pub fn immutability_of(vault: &BackupVault) -> Result<Immutability, Error> {
+pub(super) fn immutability_of(vault: &BackupVault) -> Result<Immutability, Error> {
     Ok(Security::of(vault)?.immutability)
 }
 

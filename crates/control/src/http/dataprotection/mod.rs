@@ -188,6 +188,10 @@ impl<'a> Request<'a> {
             }
             (_, ["deletedbackupinstances", _, "undelete"]) => Err(self.method_not_allowed("POST")),
 
+            (&Method::GET, ["backupresourceguardproxies"]) => {
+                provider::resource_guard_proxies(self).await
+            }
+
             (&Method::GET, ["backupjobs"]) => job::list(self).await,
             (&Method::GET, ["backupjobs", _]) => job::get(self).await,
             (_, ["backupjobs"] | ["backupjobs", _]) => Err(self.method_not_allowed("GET")),
