@@ -1,2 +1,52 @@
-//! Skeleton.
-fn main() {}
+//! The binary `coffer`: the service, its operator's verbs on the data directory, and the verbs that need no server.
+//!
+//! Results go to standard output, everything else to standard error; `printer` alone writes to either. Exit codes are
+//! those of `exit`: 0 done, 1 the request failed, 2 usage, 3 unexpected. Here are arguments and terminals; what is done
+//! is in `coffer_control`, `coffer_engine` and `coffer_store`. There is no SQL in this crate.
+
+mod args;
+mod commands;
+mod exit;
+mod logs;
+mod printer;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    args::{Arguments, Command},
+    exit::Failure,
+};
+
+fn main() -> ExitCode {
+    // Usage errors end here, with code 2.
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            printer::error(&failure);
+            failure.code()
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    // One provider for all TLS in the process. It is there already only when a library of ours installed the same one.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(command) => Box::pin(command.run()).await,
+            Command::Principal(command) => command.run().await,
+            Command::Subscription(command) => command.run().await,
+            Command::Rescue(command) => Box::pin(command.run()).await,
+            #[cfg(debug_assertions)]
+            Command::CrashPoints => commands::crash_points::run(),
+        }
+    })
+}

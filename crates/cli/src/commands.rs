@@ -1,0 +1,8 @@
+//! One module per verb.
+
+#[cfg(debug_assertions)]
+pub(crate) mod crash_points;
+pub(crate) mod principal;
+pub(crate) mod rescue;
+pub(crate) mod serve;
+pub(crate) mod subscription;

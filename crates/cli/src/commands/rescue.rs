@@ -1,0 +1,105 @@
+//! `coffer rescue`: what a storage location and the key alone allow, with no server and no metadata.
+//!
+//! This is the promise that nobody depends on a running Coffer to get their data back, so nothing here may need one.
+//! Nothing is written to the storage location.
+
+mod list;
+mod locate;
+mod restore;
+mod verify;
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::{Args, Subcommand};
+use coffer_engine::Monitor;
+use tokio_util::sync::CancellationToken;
+
+use self::locate::Storage;
+use crate::{args::Output, exit::Failure, progress::TerminalProgress};
+
+/// List, verify and restore recovery points from a storage location and the key alone.
+#[derive(Debug, Args)]
+pub(crate) struct Rescue {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List all recovery points.
+    List(list::List),
+    /// Check that everything a recovery point needs is there and undamaged.
+    Verify(verify::Verify),
+    /// Restore a recovery point as a new database (or into a directory, as `export` does).
+    Restore(restore::Restore),
+    /// Write a recovery point as a pg_dump archive in directory format, for the stock pg_restore.
+    Export(restore::Export),
+}
+
+/// Where the recovery points are, and the key.
+#[derive(Debug, Args)]
+struct Location {
+    /// Storage location, such as file:///srv/coffer/storage
+    #[arg(long, value_name = "URL")]
+    storage: String,
+    /// File with the exported key
+    #[arg(long, value_name = "FILE")]
+    key_file: PathBuf,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Location {
+    async fn open(&self) -> Result<Storage, Failure> {
+        Storage::open(&self.storage, &self.key_file).await
+    }
+}
+
+impl Rescue {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self.verb {
+            Verb::List(command) => command.run().await,
+            Verb::Verify(command) => Box::pin(command.run()).await,
+            Verb::Restore(command) => Box::pin(command.run()).await,
+            Verb::Export(command) => Box::pin(command.run()).await,
+        }
+    }
+}
+
+/// Progress of one long command, and its cancellation by a signal, so that what it made half is taken away again.
+struct Watched {
+    progress: Arc<TerminalProgress>,
+    cancel: CancellationToken,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let cancel = CancellationToken::new();
+        let on_signal = cancel.clone();
+        // Ends with the process; a second signal finds the default handler replaced, but the cancellation under way.
+        tokio::spawn(async move {
+            let terminate =
+                tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+            match terminate {
+                Ok(mut terminate) => tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminate.recv() => {}
+                },
+                Err(_) => drop(tokio::signal::ctrl_c().await),
+            }
+            on_signal.cancel();
+        });
+        Self { progress: Arc::new(TerminalProgress::new()), cancel }
+    }
+
+    fn monitor(&self) -> Arc<dyn Monitor> {
+        Arc::<TerminalProgress>::clone(&self.progress)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.progress.finish();
+    }
+}

@@ -1,0 +1,239 @@
+//! `coffer rescue`: from a storage location and a key to a database, with no server and no metadata.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, ensure};
+use coffer_engine::{BackupOptions, BackupRequest, ConnectOptions, SilentMonitor, Tools, backup};
+use coffer_store::{LeasePurpose, MasterKey, Repository, VaultKeyring, create_location};
+use coffer_testkit::PostgresServer;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::command::{coffer, json, outcome, run, text};
+
+/// A storage location with one recovery point of the sample, and the server that it came from.
+struct Stored {
+    server: PostgresServer,
+    directory: tempfile::TempDir,
+    recovery_point: String,
+}
+
+impl Stored {
+    async fn make() -> anyhow::Result<Self> {
+        let server = PostgresServer::start()?;
+        server.load_sample("shop", 1)?;
+        let directory = tempfile::tempdir()?;
+        let recovery_point = Uuid::new_v4().simple().to_string();
+        let stored = Self { server, directory, recovery_point };
+        stored.back_up().await?;
+        Ok(stored)
+    }
+
+    async fn back_up(&self) -> anyhow::Result<()> {
+        let master = MasterKey::generate()?;
+        master.write_file(&self.directory.path().join("key"))?;
+        let store = create_location(&self.storage()?)?;
+        let (vault, repository) = (Uuid::new_v4(), Uuid::new_v4());
+        let keyring = VaultKeyring::create_or_open(&store, vault, &master).await?;
+        let repository = Repository::create_or_open(&store, vault, repository, &keyring).await?;
+        let lease = repository.acquire_lease("test", LeasePurpose::Backup, 0, 60_000).await?;
+        let request = BackupRequest {
+            source: ConnectOptions::parse_secret(&self.server.uri("shop"))?,
+            tools: Tools::discover(&[]),
+            recovery_point_id: self.recovery_point.clone(),
+            labels: [("tag".to_owned(), "Default".to_owned())].into(),
+            options: BackupOptions::default(),
+            work_dir: self.directory.path().join("work"),
+        };
+        let monitor = Arc::new(SilentMonitor);
+        Box::pin(backup(request, &repository, &lease, monitor, CancellationToken::new())).await?;
+        repository.release_lease(lease).await?;
+        Ok(())
+    }
+
+    fn storage(&self) -> anyhow::Result<String> {
+        Ok(format!("file://{}", text(&self.directory.path().join("storage"))?))
+    }
+
+    fn key(&self) -> anyhow::Result<String> {
+        text(&self.directory.path().join("key"))
+    }
+
+    /// Every table's row count and content, by psql.
+    fn content(&self, database: &str) -> anyhow::Result<String> {
+        let tables = self.server.psql(
+            database,
+            "SELECT format('SELECT %L, count(*), sum(hashtextextended(r::text, 0)::numeric) FROM ONLY %s AS r', oid::regclass, oid::regclass)
+             FROM pg_class WHERE relkind IN ('r', 'm') AND relispopulated AND relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+             ORDER BY oid::regclass::text COLLATE \"C\"",
+        )?;
+        ensure!(tables.lines().count() > 15, "the sample has more tables than {tables}");
+        self.server
+            .psql(database, &tables.lines().map(|line| format!("{line};\n")).collect::<String>())
+    }
+}
+
+#[tokio::test]
+async fn everything_comes_back_from_storage_and_key_alone() -> anyhow::Result<()> {
+    let stored = Stored::make().await?;
+    let (storage, key) = (stored.storage()?, stored.key()?);
+    let listed =
+        json(["rescue", "list", "--storage", &storage, "--key-file", &key, "--output", "json"])?;
+    let [point] = listed.as_array().map(Vec::as_slice).context("no list")? else {
+        anyhow::bail!("not one recovery point: {listed}");
+    };
+    assert_eq!(point["recoveryPointId"], stored.recovery_point.as_str());
+    assert_eq!(
+        (&point["database"], &point["labels"]["tag"]),
+        (&Value::from("shop"), &Value::from("Default"))
+    );
+
+    let verified =
+        json(["rescue", "verify", "--storage", &storage, "--key-file", &key, "--output", "json"])?;
+    assert_eq!(verified[0]["sound"], true, "{verified}");
+
+    restore_database(&stored)?;
+    export(&stored)?;
+    Ok(())
+}
+
+fn restore_database(stored: &Stored) -> anyhow::Result<()> {
+    // The password from the environment: a command line is no place for it.
+    let target = format!("postgres://postgres@127.0.0.1:{}/shop_again", stored.server.port());
+    let mut command = coffer();
+    command.args([
+        "rescue",
+        "restore",
+        "--storage",
+        &stored.storage()?,
+        "--key-file",
+        &stored.key()?,
+    ]);
+    command.args([
+        "--recovery-point",
+        &stored.recovery_point,
+        "--target",
+        &target,
+        "--output",
+        "json",
+    ]);
+    command.env("PGPASSWORD", stored.server.password());
+    let (code, out, err) = outcome(command.output()?)?;
+    assert_eq!(code, 0, "{err}");
+    let report: Value = serde_json::from_str(&out)?;
+    assert_eq!(
+        (&report["target"], &report["proved"]),
+        (&Value::from("shop_again"), &Value::from(true)),
+        "{report}"
+    );
+    assert_eq!(stored.content("shop_again")?, stored.content("shop")?);
+
+    let (code, out, err) = outcome(command.output()?)?;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("shop_again"), "{err}");
+    assert_eq!(stored.server.databases()?, ["postgres", "shop", "shop_again"]);
+    Ok(())
+}
+
+fn export(stored: &Stored) -> anyhow::Result<()> {
+    let archive = stored.directory.path().join("archive");
+    let (code, _, err) = run([
+        "rescue",
+        "export",
+        "--storage",
+        &stored.storage()?,
+        "--key-file",
+        &stored.key()?,
+        "--recovery-point",
+        &stored.recovery_point,
+        "--target",
+        &text(&archive)?,
+    ])?;
+    assert_eq!(code, 0, "{err}");
+    stored.server.create_database("from_files")?;
+    let output = Command::new(stored.server.bin().join("pg_restore"))
+        .args(["-j2", "--exit-on-error", "-d", &stored.server.uri("from_files")])
+        .arg(&archive)
+        .output()?;
+    let (code, _, err) = outcome(output)?;
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(stored.content("from_files")?, stored.content("shop")?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn damage_and_a_wrong_key_are_named() -> anyhow::Result<()> {
+    let stored = Stored::make().await?;
+    let (storage, key) = (stored.storage()?, stored.key()?);
+
+    let other = stored.directory.path().join("other");
+    MasterKey::generate()?.write_file(&other)?;
+    let (code, out, err) = run([
+        "rescue",
+        "list",
+        "--storage",
+        &storage,
+        "--key-file",
+        &text(&other)?,
+        "--output",
+        "json",
+    ])?;
+    assert_eq!((code, out.trim()), (1, "[]"), "{err}");
+    assert!(err.contains("sealed by key"), "{err}");
+
+    damage(&largest_pack(&stored.directory.path().join("storage"))?)?;
+    let (code, out, err) =
+        run(["rescue", "verify", "--storage", &storage, "--key-file", &key, "--output", "json"])?;
+    assert_eq!(code, 1, "{err}");
+    let report: Value = serde_json::from_str(&out)?;
+    assert_eq!(report[0]["sound"], false, "{report}");
+
+    let target = stored.server.uri("damaged");
+    let arguments = [
+        "rescue",
+        "restore",
+        "--storage",
+        &storage,
+        "--key-file",
+        &key,
+        "--recovery-point",
+        &stored.recovery_point,
+    ];
+    let (code, _, err) = outcome(coffer().args(arguments).args(["--target", &target]).output()?)?;
+    assert_eq!(code, 1, "{err}");
+    assert!(!err.contains(stored.server.password()), "{err}");
+    assert_eq!(stored.server.databases()?, ["postgres", "shop"]);
+    Ok(())
+}
+
+/// The largest file below `packs` directories.
+fn largest_pack(directory: &Path) -> anyhow::Result<PathBuf> {
+    let mut packs = Vec::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                pending.push(entry.path());
+            } else if directory.ends_with("packs") {
+                packs.push((entry.metadata()?.len(), entry.path()));
+            }
+        }
+    }
+    packs.into_iter().max().map(|(_, path)| path).context("no packs")
+}
+
+/// Turns one bit in the first half of a file, where chunks are.
+fn damage(path: &Path) -> anyhow::Result<()> {
+    let mut bytes = fs::read(path)?;
+    let middle = bytes.len() / 4;
+    *bytes.get_mut(middle).context("an empty pack")? ^= 1;
+    fs::write(path, bytes)?;
+    Ok(())
+}
