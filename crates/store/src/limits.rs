@@ -46,6 +46,9 @@ pub const RESUMED_PACKS_MAX: usize = 16_384;
 /// Footers read at the same time.
 pub const FOOTER_READS_MAX: usize = 8;
 
+/// Manifests read at the same time by a listing.
+pub const MANIFEST_READS_MAX: usize = 8;
+
 /// Packs that one repository may have: a writer keeps their names and sizes, about 24 bytes each.
 pub const PACKS_MAX: usize = 4_000_000;
 

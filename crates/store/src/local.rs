@@ -192,8 +192,15 @@ impl Disk {
         let linked = write_synced(&staged, payload).and_then(|()| self.link(&staged, path, parent));
         // Best effort: what stays is removed when the location is next opened.
         let _ = fs::remove_file(&staged);
-        linked?;
-        sync_directory(parent)
+        match linked {
+            Ok(()) => sync_directory(parent),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // The caller may find that what is there is what it meant to write: then it must be durable too.
+                sync_directory(parent)?;
+                Err(error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Links, making the directory again if a deletion beside us just took it away.

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     keyring::{self, VaultKeyring},
     lease::{Authority, Lease, LeasePurpose, Leases},
-    limits::{FORMAT_OBJECT_BYTES_MAX, SEALED_OBJECT_BYTES_MAX},
+    limits::{FORMAT_OBJECT_BYTES_MAX, MANIFEST_READS_MAX, SEALED_OBJECT_BYTES_MAX},
     manifest::{self, Manifest, Manifests, UnreadableManifest},
     objects,
     path::{self, Layout, ManifestName},
@@ -191,8 +191,11 @@ impl Repository {
         names.dedup_by(|lower, higher| lower.recovery_point_id == higher.recovery_point_id);
         names.reverse();
         let mut manifests = Manifests { lease_damage, ..Manifests::default() };
-        for name in names {
-            match self.read_named(&name).await {
+        let mut read = stream::iter(names)
+            .map(|name| async move { (self.read_named(&name).await, name) })
+            .buffered(MANIFEST_READS_MAX);
+        while let Some((manifest, name)) = read.next().await {
+            match manifest {
                 Ok(Some(manifest)) => manifests.valid.push(manifest.info),
                 // Deleted since it was listed.
                 Ok(None) => {}
@@ -270,8 +273,8 @@ impl Repository {
 
     /// Names of the manifests that count, ascending by id and generation, and what is wrong with the lease.
     pub(crate) async fn manifest_names(&self) -> Result<(Vec<ManifestName>, Option<Error>)> {
-        // Manifests first: one that is listed here and not yet accepted by a lease read later would be passed over the
-        // other way round as well.
+        // In this order, so that the authority is never older than the listing: an older one would let count what a stale
+        // holder wrote since.
         let mut names = Vec::new();
         let mut listed = objects::list(&self.inner.store, &self.inner.layout.manifests());
         while let Some(meta) = listed.try_next().await? {

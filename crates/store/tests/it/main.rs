@@ -8,4 +8,5 @@ mod damage;
 mod destroy;
 mod keys;
 mod leases;
+mod old_repositories;
 mod support;
