@@ -1,0 +1,274 @@
+//! Break-glass: principals and subscriptions, changed on the data directory itself.
+//!
+//! Whoever can read the data directory and its master key is the operator; nobody is asked for a token here. It works
+//! beside a running service: both see the same metadata at once.
+
+use coffer_azure::ResourceId;
+use coffer_store::MasterKey;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::principal::{self, Principal};
+use crate::db::resource::{SUBSCRIPTION_KIND, subscription_not_found};
+use crate::db::role_assignment::{self, RoleAssignment};
+use crate::db::{Db, Page, Tx, resource_exists, resource_list_all};
+use crate::error::Error;
+use crate::identity::bootstrap::{self, BOOTSTRAP_ROLES};
+use crate::identity::principal::{NewApplication, create_application, generate_secret, random_id};
+
+/// Longest name of a principal or subscription.
+const NAME_CHARS_MAX: usize = 120;
+
+/// An opened installation.
+#[derive(Debug)]
+pub struct Admin {
+    db: Db,
+    master_key: MasterKey,
+    clock: Clock,
+}
+
+/// A role to be given with a new principal.
+#[derive(Clone, Debug)]
+pub struct RoleGrant {
+    /// A built-in role's name or id.
+    pub role: String,
+    /// Where: `/`, a subscription, a group, a resource.
+    pub scope: String,
+}
+
+/// A principal and what it was given.
+#[derive(Clone, Debug)]
+pub struct PrincipalInfo {
+    /// As stored.
+    pub principal: Principal,
+    /// At any scope.
+    pub roles: Vec<RoleAssignment>,
+}
+
+/// A subscription.
+#[derive(Clone, Debug)]
+pub struct SubscriptionInfo {
+    /// A GUID.
+    pub id: String,
+    /// For people.
+    pub display_name: String,
+}
+
+impl Admin {
+    /// Opens an installation that a service has been started on before.
+    ///
+    /// # Errors
+    /// There is none; its metadata or its master key cannot be read.
+    pub async fn open(config: &Config) -> Result<Self, Error> {
+        if !config.database_file.exists() {
+            return Err(Error::start_failed(
+                format!(
+                    "There is no metadata database {}: `coffer serve` has to be started once first.",
+                    config.database_file.display()
+                ),
+                "no metadata database",
+            ));
+        }
+        let master_key = bootstrap::master_key(config, false)?;
+        let db = Db::open(&config.database_file).await?;
+        Ok(Self { db, master_key, clock: Clock::system() })
+    }
+
+    /// Makes a principal with a secret, and gives it roles.
+    ///
+    /// # Errors
+    /// The name is not possible, a role or a scope does not exist.
+    pub async fn principal_create(
+        &self,
+        display_name: &str,
+        grants: &[RoleGrant],
+    ) -> Result<NewApplication, Error> {
+        check_name(display_name)?;
+        let secret = generate_secret().await?;
+        let now_us = self.clock.now_us();
+        let mut tx = self.db.begin().await?;
+        let principal = create_application(&mut tx, display_name, &secret, now_us).await?;
+        for grant in grants {
+            let role = bootstrap::find_role(&grant.role).ok_or_else(|| {
+                Error::invalid(
+                    "RoleDefinitionDoesNotExist",
+                    format!("There is no role '{}'.", grant.role),
+                )
+            })?;
+            let scope = scope_require(&mut tx, &grant.scope).await?;
+            bootstrap::assign(&mut tx, &scope, role.id, &principal.id, now_us).await?;
+        }
+        tx.commit().await?;
+        Ok(NewApplication { principal, secret: secret.secret })
+    }
+
+    /// Gives a principal (by object id or client id) a new secret; the old one is void at once. The bootstrap
+    /// principal's is in `client.env` after the service's next start.
+    ///
+    /// # Errors
+    /// There is no such application.
+    pub async fn principal_rotate(&self, id: &str) -> Result<NewApplication, Error> {
+        let secret = generate_secret().await?;
+        let mut tx = self.db.begin().await?;
+        let principal = find(&mut tx, id).await?;
+        if principal.kind != principal::PrincipalKind::Application {
+            return Err(Error::invalid(
+                "PrincipalHasNoSecret",
+                format!(
+                    "'{}' is the identity of a vault and has no secret.",
+                    principal.display_name
+                ),
+            ));
+        }
+        principal::secret_replace(
+            &mut tx,
+            &principal.id,
+            &random_id(),
+            &secret.hash,
+            self.clock.now_us(),
+        )
+        .await?;
+        bootstrap::secret_rotated(&mut tx, &self.master_key, &principal.id, &secret.secret).await?;
+        tx.commit().await?;
+        Ok(NewApplication { principal, secret: secret.secret })
+    }
+
+    /// Deletes a principal (by object id or client id) with its roles; its tokens are void at once.
+    ///
+    /// # Errors
+    /// There is none, it is the bootstrap principal, or the identity of a vault.
+    pub async fn principal_delete(&self, id: &str) -> Result<(), Error> {
+        let mut tx = self.db.begin().await?;
+        let principal = find(&mut tx, id).await?;
+        if principal.kind != principal::PrincipalKind::Application {
+            return Err(Error::conflict(
+                "PrincipalIsManaged",
+                format!(
+                    "'{}' is the identity of a vault and goes with it.",
+                    principal.display_name
+                ),
+            ));
+        }
+        if bootstrap::is_bootstrap(&mut tx, &principal.id).await? {
+            return Err(Error::conflict(
+                "PrincipalIsBootstrap",
+                "The bootstrap principal cannot be deleted. Give it a new secret instead, or take its roles away.",
+            ));
+        }
+        principal::delete(&mut tx, &principal.id).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// All principals with their roles, by name.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn principal_list(&self) -> Result<Vec<PrincipalInfo>, Error> {
+        let mut out = Vec::new();
+        for principal in principal::list(self.db.read()).await? {
+            let roles = role_assignment::list_for_principal(self.db.read(), &principal.id).await?;
+            out.push(PrincipalInfo { principal, roles });
+        }
+        Ok(out)
+    }
+
+    /// Makes a subscription, with the given id or a new one. The bootstrap principal becomes its Owner, as it is the
+    /// default subscription's.
+    ///
+    /// # Errors
+    /// The id is no GUID or taken, or the name is not possible.
+    pub async fn subscription_create(
+        &self,
+        display_name: &str,
+        id: Option<&str>,
+    ) -> Result<SubscriptionInfo, Error> {
+        check_name(display_name)?;
+        let id = match id {
+            Some(id) => uuid::Uuid::try_parse(id)
+                .map_err(|source| {
+                    Error::invalid("InvalidSubscriptionId", "A subscription's id is a GUID.")
+                        .with_source(source)
+                })?
+                .to_string(),
+            None => random_id(),
+        };
+        let now_us = self.clock.now_us();
+        let mut tx = self.db.begin().await?;
+        if !bootstrap::subscription_require(&mut tx, &id, display_name, now_us).await? {
+            return Err(Error::conflict(
+                "SubscriptionExists",
+                format!("The subscription {id} exists already."),
+            ));
+        }
+        if let Some(principal_id) = bootstrap::bootstrap_principal_id(&mut tx).await? {
+            let scope = ResourceId::subscription(&id);
+            for role in BOOTSTRAP_ROLES {
+                bootstrap::assign(&mut tx, &scope, role, &principal_id, now_us).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(SubscriptionInfo { id, display_name: display_name.to_owned() })
+    }
+
+    /// All subscriptions.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn subscription_list(&self) -> Result<Vec<SubscriptionInfo>, Error> {
+        let mut out = Vec::new();
+        let mut page = Page::default();
+        loop {
+            let part = resource_list_all(self.db.read(), SUBSCRIPTION_KIND, &page).await?;
+            out.extend(part.items.iter().map(|subscription| SubscriptionInfo {
+                id: subscription.id.name().to_owned(),
+                display_name:
+                    subscription.body["displayName"].as_str().unwrap_or_default().to_owned(),
+            }));
+            match part.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(out),
+            }
+        }
+    }
+
+    /// Closes the metadata.
+    pub async fn close(self) {
+        self.db.close().await;
+    }
+}
+
+async fn find(tx: &mut Tx, id: &str) -> Result<Principal, Error> {
+    if let Some(found) = principal::get(&mut **tx, id).await? {
+        return Ok(found);
+    }
+    principal::get_by_application(&mut **tx, id).await?.ok_or_else(|| {
+        Error::not_found("PrincipalNotFound", format!("There is no principal '{id}'."))
+    })
+}
+
+/// A scope whose subscription exists; what is below it may come later.
+async fn scope_require(tx: &mut Tx, scope: &str) -> Result<ResourceId, Error> {
+    let scope = ResourceId::parse(scope).map_err(|source| {
+        Error::invalid("InvalidScope", format!("'{scope}' is not a scope.")).with_source(source)
+    })?;
+    if let Some(subscription) = scope.subscription_id()
+        && !resource_exists(&mut **tx, &ResourceId::subscription(subscription)).await?
+    {
+        return Err(subscription_not_found(subscription));
+    }
+    Ok(scope)
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    let fits = !name.trim().is_empty()
+        && name.chars().count() <= NAME_CHARS_MAX
+        && !name.chars().any(char::is_control);
+    if fits {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "InvalidName",
+        format!("A name has 1 to {NAME_CHARS_MAX} printable characters."),
+    ))
+}

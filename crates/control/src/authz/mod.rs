@@ -1,0 +1,142 @@
+//! Who may do what: Azure's role model, evaluated.
+//!
+//! A principal may do an action at a scope when some assignment of a role at that scope or above allows it. Default is
+//! no. There are no deny assignments. Role definitions are the built-in ones of `app::role_definition`.
+
+mod evaluate;
+
+use coffer_azure::ResourceId;
+
+pub use evaluate::{pattern_matches, scope_covers};
+
+use crate::app::{App, role_definition};
+use crate::db::role_assignment::{self, RoleAssignment};
+use crate::error::{Error, ErrorKind};
+use crate::identity::Caller;
+
+/// A role: which actions and data actions it allows. Patterns hold `*` for any number of characters; comparing ignores
+/// case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleDefinition {
+    /// Azure's GUID, lower case.
+    pub id: &'static str,
+    /// As `Backup Contributor`.
+    pub name: &'static str,
+    /// One sentence.
+    pub description: &'static str,
+    /// What it allows in the control plane.
+    pub actions: &'static [&'static str],
+    /// What is taken from `actions` again.
+    pub not_actions: &'static [&'static str],
+    /// What it allows in the data plane (values of secrets, blobs).
+    pub data_actions: &'static [&'static str],
+    /// What is taken from `data_actions` again.
+    pub not_data_actions: &'static [&'static str],
+}
+
+impl RoleDefinition {
+    /// Whether this role allows the action.
+    pub fn allows(&self, action: &str, data_action: bool) -> bool {
+        let (with, without) = if data_action {
+            (self.data_actions, self.not_data_actions)
+        } else {
+            (self.actions, self.not_actions)
+        };
+        with.iter().any(|pattern| pattern_matches(pattern, action))
+            && !without.iter().any(|pattern| pattern_matches(pattern, action))
+    }
+}
+
+/// Everything that a principal was given, read at one moment: for answers that need many decisions (lists).
+#[derive(Clone, Debug)]
+pub struct Grants(Vec<RoleAssignment>);
+
+impl Grants {
+    /// Whether the action is allowed at a scope.
+    pub fn allow(&self, action: &str, data_action: bool, scope: &ResourceId) -> bool {
+        self.0.iter().any(|assignment| {
+            scope_covers(&assignment.scope_key, scope.key())
+                && role_definition::builtin()
+                    .iter()
+                    .any(|role| role.id == assignment.role_id && role.allows(action, data_action))
+        })
+    }
+
+    /// Whether there is any assignment at the scope, above or below it: whether its existence may be known.
+    pub fn reach(&self, scope: &ResourceId) -> bool {
+        self.0.iter().any(|assignment| {
+            scope_covers(&assignment.scope_key, scope.key())
+                || scope_covers(scope.key(), &assignment.scope_key)
+        })
+    }
+}
+
+impl App {
+    /// Reads everything that a principal was given.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn grants(&self, principal_id: &str) -> Result<Grants, Error> {
+        Ok(Grants(role_assignment::list_for_principal(self.db.read(), principal_id).await?))
+    }
+
+    /// Whether a principal may do an action at a scope (a resource's id, a group's, a subscription's, or the root).
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn allows(
+        &self,
+        principal_id: &str,
+        action: &str,
+        data_action: bool,
+        scope: &ResourceId,
+    ) -> Result<bool, Error> {
+        Ok(self.grants(principal_id).await?.allow(action, data_action, scope))
+    }
+
+    /// Refuses with ARM's `AuthorizationFailed` unless the caller may do the action at the scope.
+    /// Call it before anything is looked up.
+    ///
+    /// # Errors
+    /// [`Forbidden`](ErrorKind::Forbidden), or the database fails.
+    pub async fn authorize(
+        &self,
+        caller: &Caller,
+        action: &str,
+        scope: &ResourceId,
+    ) -> Result<(), Error> {
+        if self.allows(&caller.principal_id, action, false, scope).await? {
+            return Ok(());
+        }
+        Err(authorization_failed(caller, action, scope))
+    }
+
+    /// The same for a data action.
+    ///
+    /// # Errors
+    /// [`Forbidden`](ErrorKind::Forbidden), or the database fails.
+    pub async fn authorize_data(
+        &self,
+        caller: &Caller,
+        action: &str,
+        scope: &ResourceId,
+    ) -> Result<(), Error> {
+        if self.allows(&caller.principal_id, action, true, scope).await? {
+            return Ok(());
+        }
+        Err(authorization_failed(caller, action, scope))
+    }
+}
+
+/// ARM's words for a caller who may not.
+pub fn authorization_failed(caller: &Caller, action: &str, scope: &ResourceId) -> Error {
+    Error::new(
+        ErrorKind::Forbidden,
+        "AuthorizationFailed",
+        format!(
+            "The client '{}' with object id '{}' does not have authorization to perform action '{action}' over scope \
+             '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+            caller.application_id, caller.principal_id
+        ),
+    )
+}

@@ -1,0 +1,203 @@
+//! The configuration: a TOML file, then the environment on top of it. `docs/configuration.md` documents every setting.
+//!
+//! This is the only place that reads the environment. A setting `a.b` of the file is `COFFER_A_B` there; maps (storage
+//! and servers) are set in the file only. None of these names is one that `client.env` uses, so that a shell that has
+//! loaded `client.env` can start a server.
+
+mod environment;
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+pub use file::ConfigError;
+
+/// Everything that can be set. Paths are absolute.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where everything of this installation lives unless said otherwise.
+    pub data_dir: PathBuf,
+    /// Where the service listens. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// `https://host[:port]` as clients reach us; from `listen` when absent.
+    pub public_endpoint: Option<String>,
+    /// More names or addresses that the certificate is made out to.
+    pub certificate_names: Vec<String>,
+    /// The key that wraps all others; made at the first start when absent.
+    pub master_key_file: PathBuf,
+    /// The metadata database's file.
+    pub database_file: PathBuf,
+    /// What key vaults' hosts end in, without port.
+    pub vault_host_suffix: String,
+    /// URLs by location (lower-cased, without blanks).
+    pub storage: BTreeMap<String, String>,
+    /// Where vaults of all other locations are.
+    pub storage_default: String,
+    /// Servers that a registration need not describe, by lower-cased name.
+    pub servers: BTreeMap<String, ServerConfig>,
+    /// Directories in which, and below which, restore targets may be registered.
+    pub restore_allowed_directories: Vec<PathBuf>,
+    /// Further directories with `pg_dump` and `pg_restore`.
+    pub postgres_tool_directories: Vec<PathBuf>,
+    /// What `/metrics` wants as bearer token; without one, only this machine may ask.
+    pub metrics_token: Option<SecretString>,
+    /// How long a token is good.
+    pub token_lifetime: Duration,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    #[serde(default = "postgres_port")]
+    pub port: u16,
+    /// `disable`, `prefer`, `require`, `verify-ca` or `verify-full`; the registration's default when absent.
+    #[serde(default)]
+    pub ssl_mode: Option<String>,
+    /// Secret for requests that name none.
+    #[serde(default)]
+    pub secret_uri: Option<String>,
+}
+
+/// Bounds of what one request or one server may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest body of a request.
+    pub body_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// Requests that run at the same time; more are answered 503.
+    pub concurrent_requests: usize,
+    /// Log-ins that are checked at the same time (each takes 19 MiB); more wait.
+    pub concurrent_logins: usize,
+    /// Operations that run at the same time.
+    pub concurrent_operations: usize,
+    /// Connections and workers of one backup or restore.
+    pub data_workers: usize,
+    /// How long running requests may take to end when the service stops.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 4 << 20,
+            body_timeout: Duration::from_secs(30),
+            concurrent_requests: 512,
+            concurrent_logins: 2,
+            concurrent_operations: 8,
+            data_workers: 4,
+            shutdown_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Config {
+    /// The embedded defaults for a data directory. The directory need not exist.
+    ///
+    /// # Errors
+    /// The path cannot be made absolute.
+    pub fn for_data_dir(data_dir: &Path) -> Result<Self, ConfigError> {
+        let data_dir = std::path::absolute(data_dir)
+            .map_err(|source| ConfigError::Path { path: data_dir.to_owned(), source })?;
+        Ok(Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)),
+            public_endpoint: None,
+            certificate_names: Vec::new(),
+            master_key_file: data_dir.join("master.key"),
+            database_file: data_dir.join("metadata.db"),
+            vault_host_suffix: "vault.localhost".to_owned(),
+            storage: BTreeMap::new(),
+            storage_default: file_url(&data_dir.join("storage")),
+            servers: BTreeMap::new(),
+            restore_allowed_directories: vec![data_dir.join("files")],
+            postgres_tool_directories: Vec::new(),
+            metrics_token: None,
+            token_lifetime: Duration::from_secs(3600),
+            limits: Limits::default(),
+            data_dir,
+        })
+    }
+
+    /// Defaults, then the file (if any), then the process's environment.
+    ///
+    /// # Errors
+    /// The file cannot be read or says something that is not understood; so does a variable.
+    pub fn load(data_dir: &Path, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut config = Self::for_data_dir(data_dir)?;
+        if let Some(path) = file {
+            file::apply(&mut config, path)?;
+        }
+        environment::apply(&mut config, environment::process())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The storage URL of a location: case and blanks don't count.
+    pub fn storage_url(&self, location: &str) -> &str {
+        self.storage.get(&location_key(location)).unwrap_or(&self.storage_default)
+    }
+
+    /// Refuses what no single setting can tell is wrong.
+    fn check(&self) -> Result<(), ConfigError> {
+        if let Some(endpoint) = &self.public_endpoint {
+            let url = url::Url::parse(endpoint).ok().filter(|url| {
+                url.scheme() == "https"
+                    && url.host_str().is_some()
+                    && url.path() == "/"
+                    && url.query().is_none()
+            });
+            if url.is_none() {
+                return Err(ConfigError::value(
+                    "public_endpoint",
+                    "has to be https://host or https://host:port",
+                ));
+            }
+        }
+        if self.limits.concurrent_requests == 0 || self.limits.concurrent_logins == 0 {
+            return Err(ConfigError::value(
+                "limits",
+                "a number of concurrent requests cannot be 0",
+            ));
+        }
+        if self.limits.concurrent_operations == 0 || self.limits.data_workers == 0 {
+            return Err(ConfigError::value(
+                "limits",
+                "a number of operations or workers cannot be 0",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The port without any setting.
+pub const DEFAULT_PORT: u16 = 8443;
+
+fn postgres_port() -> u16 {
+    5432
+}
+
+/// A location as it is compared: lower case, no blanks.
+pub fn location_key(location: &str) -> String {
+    location.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect()
+}
+
+/// `file://` URL of an absolute path.
+pub(crate) fn file_url(path: &Path) -> String {
+    match url::Url::from_file_path(path) {
+        Ok(url) => url.to_string(),
+        // Only for a path that is not absolute, which none here is.
+        Err(()) => format!("file://{}", path.display()),
+    }
+}

@@ -1,0 +1,84 @@
+//! Settings from the environment: the same names as in the file, in capitals, `_` for `.`, `COFFER_` before them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::file::{absolute, database_file, trimmed};
+use super::{Config, ConfigError};
+
+/// The process's own environment.
+pub(super) fn process() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os()
+}
+
+/// Puts the variables' settings over those in `config`. What is not a setting is ignored: `client.env` and others use
+/// the prefix too. Lists are separated by `:` (directories) or `,` (names).
+pub(super) fn apply(
+    config: &mut Config,
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<(), ConfigError> {
+    for (name, value) in variables {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("COFFER_")) else { continue };
+        let Some(value) = value.to_str() else {
+            return Err(ConfigError::value(name, "is not valid UTF-8"));
+        };
+        set(config, name, value)?;
+    }
+    Ok(())
+}
+
+fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> {
+    let limits = &mut config.limits;
+    match name {
+        "COFFER_LISTEN" => config.listen = parse(name, value)?,
+        "COFFER_PUBLIC_ENDPOINT" => config.public_endpoint = Some(trimmed(value.to_owned())),
+        "COFFER_CERTIFICATE_NAMES" => {
+            config.certificate_names = value
+                .split(',')
+                .map(str::trim)
+                .filter(|s| !s.is_empty())
+                .map(str::to_owned)
+                .collect();
+        }
+        "COFFER_MASTER_KEY_FILE" => config.master_key_file = absolute(PathBuf::from(value))?,
+        "COFFER_METADATA_DATABASE" => config.database_file = database_file(value)?,
+        "COFFER_VAULT_HOST_SUFFIX" => config.vault_host_suffix = value.to_owned(),
+        "COFFER_STORAGE_DEFAULT" => config.storage_default = value.to_owned(),
+        "COFFER_RESTORE_ALLOWED_DIRECTORIES" => {
+            config.restore_allowed_directories = directories(value)?
+        }
+        "COFFER_POSTGRES_TOOL_DIRECTORIES" => {
+            config.postgres_tool_directories = directories(value)?
+        }
+        "COFFER_METRICS_TOKEN" => config.metrics_token = Some(value.to_owned().into()),
+        "COFFER_TOKENS_LIFETIME_SECONDS" => config.token_lifetime = seconds(name, value)?,
+        "COFFER_LIMITS_BODY_BYTES" => limits.body_bytes = parse(name, value)?,
+        "COFFER_LIMITS_BODY_TIMEOUT_SECONDS" => limits.body_timeout = seconds(name, value)?,
+        "COFFER_LIMITS_CONCURRENT_REQUESTS" => limits.concurrent_requests = parse(name, value)?,
+        "COFFER_LIMITS_CONCURRENT_LOGINS" => limits.concurrent_logins = parse(name, value)?,
+        "COFFER_LIMITS_CONCURRENT_OPERATIONS" => limits.concurrent_operations = parse(name, value)?,
+        "COFFER_LIMITS_DATA_WORKERS" => limits.data_workers = parse(name, value)?,
+        "COFFER_LIMITS_SHUTDOWN_TIMEOUT_SECONDS" => limits.shutdown_timeout = seconds(name, value)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The value itself is never quoted: it may be a secret set under the wrong name.
+fn parse<T: FromStr>(name: &str, value: &str) -> Result<T, ConfigError> {
+    value.trim().parse().map_err(|_| ConfigError::value(name, "has a value that is not understood"))
+}
+
+fn seconds(name: &str, value: &str) -> Result<Duration, ConfigError> {
+    parse(name, value).map(Duration::from_secs)
+}
+
+fn directories(value: &str) -> Result<Vec<PathBuf>, ConfigError> {
+    value
+        .split(':')
+        .filter(|part| !part.is_empty())
+        .map(|part| absolute(PathBuf::from(part)))
+        .collect()
+}

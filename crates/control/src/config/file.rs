@@ -1,0 +1,232 @@
+//! The configuration file.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::{Config, ServerConfig, location_key};
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A path cannot be used.
+    #[error("path {} cannot be made absolute", path.display())]
+    Path {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file cannot be read.
+    #[error("configuration file {} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no TOML, or has a setting that does not exist or a value of the wrong type.
+    #[error("configuration file {} is not understood: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// A value that is not possible.
+    #[error("{setting} {reason}")]
+    Value {
+        /// The setting's name in the file, or the variable's.
+        setting: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl ConfigError {
+    pub(super) fn value(setting: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Value { setting: setting.into(), reason: reason.into() }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Option<SocketAddr>,
+    public_endpoint: Option<String>,
+    certificate_names: Option<Vec<String>>,
+    master_key_file: Option<PathBuf>,
+    metadata_database: Option<String>,
+    vault_host_suffix: Option<String>,
+    storage: BTreeMap<String, String>,
+    servers: BTreeMap<String, ServerConfig>,
+    restore: Restore,
+    postgres: Postgres,
+    metrics: Metrics,
+    tokens: Tokens,
+    limits: FileLimits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Restore {
+    allowed_directories: Option<Vec<PathBuf>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Postgres {
+    tool_directories: Option<Vec<PathBuf>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Metrics {
+    token: Option<SecretString>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Tokens {
+    lifetime_seconds: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileLimits {
+    body_bytes: Option<usize>,
+    body_timeout_seconds: Option<u64>,
+    concurrent_requests: Option<usize>,
+    concurrent_logins: Option<usize>,
+    concurrent_operations: Option<usize>,
+    data_workers: Option<usize>,
+    shutdown_timeout_seconds: Option<u64>,
+}
+
+/// Puts a file's settings over those in `config`.
+pub(super) fn apply(config: &mut Config, path: &Path) -> Result<(), ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    apply_text(config, &text).map_err(|error| match error {
+        TextError::Parse(message) => ConfigError::Parse { path: path.to_owned(), message },
+        TextError::Value(error) => error,
+    })
+}
+
+pub(super) enum TextError {
+    Parse(String),
+    Value(ConfigError),
+}
+
+impl From<ConfigError> for TextError {
+    fn from(error: ConfigError) -> Self {
+        Self::Value(error)
+    }
+}
+
+pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextError> {
+    // The message alone: the rendered form quotes the line, which may hold a token.
+    let file: File =
+        toml::from_str(text).map_err(|error| TextError::Parse(describe(text, &error)))?;
+    replace(&mut config.listen, file.listen);
+    if file.public_endpoint.is_some() {
+        config.public_endpoint = file.public_endpoint.map(trimmed);
+    }
+    replace(&mut config.certificate_names, file.certificate_names);
+    replace(&mut config.vault_host_suffix, file.vault_host_suffix);
+    if let Some(path) = file.master_key_file {
+        config.master_key_file = absolute(path)?;
+    }
+    if let Some(database) = file.metadata_database {
+        config.database_file = database_file(&database)?;
+    }
+    for (location, url) in file.storage {
+        match location_key(&location).as_str() {
+            "default" => config.storage_default = url,
+            key => {
+                config.storage.insert(key.to_owned(), url);
+            }
+        }
+    }
+    for (name, server) in file.servers {
+        config.servers.insert(name.to_lowercase(), server);
+    }
+    if let Some(directories) = file.restore.allowed_directories {
+        config.restore_allowed_directories =
+            directories.into_iter().map(absolute).collect::<Result<_, _>>()?;
+    }
+    if let Some(directories) = file.postgres.tool_directories {
+        config.postgres_tool_directories =
+            directories.into_iter().map(absolute).collect::<Result<_, _>>()?;
+    }
+    if file.metrics.token.is_some() {
+        config.metrics_token = file.metrics.token;
+    }
+    replace(&mut config.token_lifetime, file.tokens.lifetime_seconds.map(Duration::from_secs));
+    let limits = &mut config.limits;
+    replace(&mut limits.body_bytes, file.limits.body_bytes);
+    replace(&mut limits.body_timeout, file.limits.body_timeout_seconds.map(Duration::from_secs));
+    replace(&mut limits.concurrent_requests, file.limits.concurrent_requests);
+    replace(&mut limits.concurrent_logins, file.limits.concurrent_logins);
+    replace(&mut limits.concurrent_operations, file.limits.concurrent_operations);
+    replace(&mut limits.data_workers, file.limits.data_workers);
+    replace(
+        &mut limits.shutdown_timeout,
+        file.limits.shutdown_timeout_seconds.map(Duration::from_secs),
+    );
+    Ok(())
+}
+
+fn describe(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+    match line {
+        Some(line) => format!("line {line}: {}", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+fn replace<T>(setting: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *setting = value;
+    }
+}
+
+pub(super) fn trimmed(endpoint: String) -> String {
+    endpoint.trim_end_matches('/').to_owned()
+}
+
+pub(super) fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(&path).map_err(|source| ConfigError::Path { path, source })
+}
+
+/// The file behind `metadata_database`. Only SQLite is supported; a password in another kind of URL is never printed.
+pub(super) fn database_file(url: &str) -> Result<PathBuf, ConfigError> {
+    let unsupported = |scheme: &str| {
+        ConfigError::value(
+            "metadata_database",
+            format!(
+                "has to be sqlite:///path/of/the/file; '{scheme}' is not supported by this version"
+            ),
+        )
+    };
+    match url.split_once(':') {
+        Some(("sqlite", rest)) => {
+            let path = rest.strip_prefix("//").unwrap_or(rest);
+            if path.is_empty() || path.contains('?') {
+                return Err(ConfigError::value(
+                    "metadata_database",
+                    "has to be sqlite:///path/of/the/file",
+                ));
+            }
+            absolute(PathBuf::from(path))
+        }
+        Some((scheme, _)) => Err(unsupported(scheme)),
+        None => Err(unsupported("a value without scheme")),
+    }
+}

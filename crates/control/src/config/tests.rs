@@ -1,0 +1,106 @@
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::file::TextError;
+use super::*;
+
+fn defaults() -> Config {
+    Config::for_data_dir(Path::new("/var/lib/coffer")).unwrap()
+}
+
+fn from_text(text: &str) -> Result<Config, String> {
+    let mut config = defaults();
+    match file::apply_text(&mut config, text) {
+        Ok(()) => config.check().map(|()| config).map_err(|e| e.to_string()),
+        Err(TextError::Parse(message)) => Err(message),
+        Err(TextError::Value(error)) => Err(error.to_string()),
+    }
+}
+
+fn from_variables(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let mut config = defaults();
+    environment::apply(
+        &mut config,
+        variables.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))),
+    )?;
+    config.check().map(|()| config)
+}
+
+#[test]
+fn defaults_live_in_the_data_directory() {
+    let config = defaults();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8443");
+    assert_eq!(config.master_key_file, Path::new("/var/lib/coffer/master.key"));
+    assert_eq!(config.storage_url("West US"), "file:///var/lib/coffer/storage");
+    assert_eq!(config.restore_allowed_directories, [Path::new("/var/lib/coffer/files")]);
+}
+
+#[test]
+fn a_file_sets_everything() {
+    let config = from_text(
+        r#"
+        listen = "127.0.0.1:9000"
+        public_endpoint = "https://backup.example/"
+        certificate_names = ["backup.example"]
+        metadata_database = "sqlite:///srv/meta.db"
+        [storage]
+        default = "file:///srv/a"
+        "West US" = "file:///srv/b"
+        [servers.Orders]
+        host = "10.0.0.5"
+        [restore]
+        allowed_directories = ["/srv/files"]
+        [limits]
+        body_bytes = 1000
+        body_timeout_seconds = 3
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.public_endpoint.as_deref(), Some("https://backup.example"));
+    assert_eq!(config.database_file, Path::new("/srv/meta.db"));
+    assert_eq!(config.storage_url("westus"), "file:///srv/b");
+    assert_eq!(config.storage_url("elsewhere"), "file:///srv/a");
+    assert_eq!(config.servers["orders"].port, 5432);
+    assert_eq!(config.limits.body_timeout, Duration::from_secs(3));
+}
+
+#[test]
+fn an_unknown_setting_is_refused_with_its_line() {
+    let message = from_text("\n\nlissten = \"127.0.0.1:1\"\n").unwrap_err();
+    assert!(message.starts_with("line 3: unknown field"), "{message}");
+}
+
+#[test]
+fn other_metadata_databases_are_refused_and_never_quoted() {
+    let message = from_text("metadata_database = \"postgres://u:hunter2@h/db\"").unwrap_err();
+    assert!(message.contains("'postgres' is not supported"), "{message}");
+    assert!(!message.contains("hunter2"));
+}
+
+#[test]
+fn endpoints_have_to_be_bare_https() {
+    for bad in ["http://h", "https://h/path", "h:443", "https://h?x=1"] {
+        assert!(from_variables(&[("COFFER_PUBLIC_ENDPOINT", bad)]).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn the_environment_overrides_and_client_env_is_no_setting() {
+    let config = from_variables(&[
+        ("COFFER_LISTEN", "127.0.0.1:0"),
+        ("COFFER_LIMITS_DATA_WORKERS", "7"),
+        ("COFFER_RESTORE_ALLOWED_DIRECTORIES", "/a:/b"),
+        ("COFFER_ENDPOINT", "https://elsewhere:1"),
+        ("COFFER_STORAGE_URL", "file:///elsewhere"),
+        ("COFFER_KEY_FILE", "/elsewhere/master.key"),
+    ])
+    .unwrap();
+    assert_eq!(config.listen.port(), 0);
+    assert_eq!(config.limits.data_workers, 7);
+    assert_eq!(config.restore_allowed_directories.len(), 2);
+    assert_eq!(config.public_endpoint, None);
+    assert_eq!(config.storage_default, "file:///var/lib/coffer/storage");
+    assert_eq!(config.master_key_file, Path::new("/var/lib/coffer/master.key"));
+    assert!(from_variables(&[("COFFER_LIMITS_DATA_WORKERS", "many")]).is_err());
+    assert!(from_variables(&[("COFFER_LIMITS_DATA_WORKERS", "0")]).is_err());
+}

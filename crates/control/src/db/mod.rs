@@ -1,0 +1,122 @@
+//! The metadata store: SQLite beside the data directory.
+//!
+//! # Invariants
+//!
+//! * A committed transaction survives a power cut: WAL with `synchronous=FULL`.
+//! * There is one writer at a time: [`Db::begin`] takes the writer's connection and the write lock at once, so a
+//!   transaction can never fail half way for another's sake. No transaction is held across network work.
+//! * SQL is of the part that PostgreSQL reads too: `$1` placeholders, `TEXT` and `BIGINT`, JSON as text.
+//! * Nothing here knows what a resource means, who calls, or what time it is.
+
+pub mod datasource_claim;
+pub mod job;
+pub mod operation;
+pub mod principal;
+pub mod purge;
+pub mod recovery_point;
+pub mod resource;
+pub mod role_assignment;
+pub mod secret;
+pub mod setting;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+pub use resource::{
+    NewResource, Page, Paged, Resource, resource_delete, resource_exists, resource_find_by_name,
+    resource_get, resource_insert, resource_list, resource_list_all, resource_list_children,
+    resource_update,
+};
+
+use crate::error::Error;
+
+/// Connections that read at the same time.
+const READERS_MAX: u32 = 8;
+/// How long a request waits for a connection before it is told to come again.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long SQLite itself waits for a lock of another process (a break-glass verb, a backup of the file).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A write transaction. Pass `&mut *tx` where an executor is asked for; nothing is kept unless `commit` returned.
+pub type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
+
+/// Whatever a statement can run on: `db.read()` or `&mut *tx`.
+pub trait Executor<'e>: sqlx::Executor<'e, Database = sqlx::Sqlite> {}
+
+impl<'e, E: sqlx::Executor<'e, Database = sqlx::Sqlite>> Executor<'e> for E {}
+
+/// The open metadata database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Db {
+    writer: SqlitePool,
+    reader: SqlitePool,
+}
+
+impl Db {
+    /// Opens the database file, makes it when absent, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// The file cannot be opened, is not a database, or was written by a newer Coffer.
+    pub async fn open(path: &Path) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.clone())
+            .await
+            .map_err(|e| open_error(path, e))?;
+        sqlx::migrate!("src/db/migrations").run(&writer).await.map_err(|e| open_error(path, e))?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.read_only(true))
+            .await
+            .map_err(|e| open_error(path, e))?;
+        Ok(Self { writer, reader })
+    }
+
+    /// Begins the one write transaction. It waits for the one before to end.
+    ///
+    /// # Errors
+    /// Transient when the wait was too long.
+    pub async fn begin(&self) -> Result<Tx, Error> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Where single reads run. What must not change between two reads belongs into a transaction.
+    pub fn read(&self) -> &SqlitePool {
+        &self.reader
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        sqlx::query("SELECT 1").execute(&self.reader).await?;
+        Ok(())
+    }
+
+    /// Waits for running statements and closes the files.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn open_error(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::start_failed(
+        format!("The metadata database {} cannot be opened.", path.display()),
+        source,
+    )
+}
