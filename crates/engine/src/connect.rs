@@ -197,7 +197,7 @@ impl ConnectOptions {
         match error.to_string().as_str() {
             "error performing TLS handshake" => {
                 let source = std::error::Error::source(error);
-                self.tls_failure(source.map_or_else(|| error.to_string(), |source| chain(source)))
+                self.tls_failure(source.map_or_else(|| error.to_string(), chain))
             }
             "authentication error" | "invalid configuration" => {
                 Error::AuthenticationFailed { user: self.user.clone(), message: chain(error) }

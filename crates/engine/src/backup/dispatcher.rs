@@ -142,6 +142,6 @@ mod tests {
     #[test]
     fn bounds_stay_while_they_are_about_right() {
         assert_eq!(range_plan(10_000, 40_000 * 8192, 8 * MIB, true, 1024), (1024, 10));
-        assert_eq!(range_plan(10_000, 80_000 * 8192, 8 * MIB, true, 1024), (64, 157));
+        assert_eq!(range_plan(10_000, 80_000 * 8192, 8 * MIB, true, 1024), (128, 79));
     }
 }

@@ -293,19 +293,20 @@ fn options_of(pairs: &Pairs) -> Result<ConnectOptions, SecretFormatError> {
     for (key, value) in pairs {
         match key.as_str() {
             "host" | "server" | "data source" | "addr" | "address" => {
-                set_host(&mut options, value)?
+                set_host(&mut options, value)?;
             }
             "hostaddr" if options.host.is_empty() => options.host.clone_from(value),
             "port" => options.port = port_of(value)?,
             "database" | "dbname" | "initial catalog" | "db" => options.database.clone_from(value),
             "user" | "user id" | "userid" | "username" | "user name" | "uid" => {
-                options.user.clone_from(value)
+                options.user.clone_from(value);
             }
             "password" | "pwd" | "psw" => {
-                options.password = Some(SecretString::from(value.clone()))
+                options.password = Some(SecretString::from(value.clone()));
             }
             "ssl mode" | "sslmode" => {
-                ssl_mode = Some(SslMode::parse(value).ok_or(SecretFormatError::Invalid("sslmode"))?)
+                ssl_mode =
+                    Some(SslMode::parse(value).ok_or(SecretFormatError::Invalid("sslmode"))?);
             }
             "root certificate" | "rootcertificate" | "sslrootcert" if value != "system" => {
                 options.ssl_root_cert = Some(PathBuf::from(value));
