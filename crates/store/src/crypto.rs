@@ -23,13 +23,13 @@ pub(crate) const TAG_BYTES: usize = 16;
 /// Version of the format.
 pub(crate) const FORMAT_VERSION: u8 = 1;
 /// First bytes of every sealed object.
-const MAGIC: &[u8; 6] = b"COFFER";
+pub(crate) const MAGIC: &[u8; 6] = b"COFFER";
 
-const FINGERPRINT_CONTEXT: &str = "coffer 2026-11 key fingerprint v1";
-const OBJECT_KEY_CONTEXT: &str = "coffer 2026-11 object key v1";
-const ENCRYPTION_CONTEXT: &str = "coffer 2026-11 encryption v1";
-const CHUNK_ID_CONTEXT: &str = "coffer 2026-11 chunk id v1";
-const ROW_HASH_CONTEXT: &str = "coffer 2026-11 row hash v1";
+pub(crate) const FINGERPRINT_CONTEXT: &str = "coffer 2026-11 key fingerprint v1";
+pub(crate) const OBJECT_KEY_CONTEXT: &str = "coffer 2026-11 object key v1";
+pub(crate) const ENCRYPTION_CONTEXT: &str = "coffer 2026-11 encryption v1";
+pub(crate) const CHUNK_ID_CONTEXT: &str = "coffer 2026-11 chunk id v1";
+pub(crate) const ROW_HASH_CONTEXT: &str = "coffer 2026-11 row hash v1";
 
 /// A key in memory, wiped when dropped.
 pub(crate) type KeyBytes = Zeroizing<[u8; KEY_BYTES]>;

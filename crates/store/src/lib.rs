@@ -17,6 +17,8 @@ mod chunk;
 mod codec;
 mod crypto;
 mod error;
+#[cfg(test)]
+mod format_document;
 mod keyring;
 mod known;
 mod lease;

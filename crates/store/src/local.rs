@@ -34,7 +34,7 @@ use object_store::{
 };
 
 /// Directory of files that are not objects yet.
-const STAGING: &str = ".staging";
+pub(crate) const STAGING: &str = ".staging";
 /// Name of the locked file in a process's staging directory.
 const LOCK: &str = "lock";
 /// Deletions that are synced together.

@@ -18,7 +18,7 @@ use crate::{
 /// zstd level of bodies: written once and read often.
 const BODY_LEVEL: i32 = 9;
 /// End of the plain bytes.
-const END: &[u8; 8] = b"MANIFEND";
+pub(crate) const END: &[u8; 8] = b"MANIFEND";
 
 /// What the store knows of one recovery point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

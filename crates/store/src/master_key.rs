@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What a key file begins with.
-const PREFIX: &str = "coffer-master-key-v1:";
+pub(crate) const PREFIX: &str = "coffer-master-key-v1:";
 /// A key file is one line; anything longer is not one.
 const FILE_BYTES_MAX: u64 = 1024;
 

@@ -18,13 +18,13 @@ use crate::{
 /// Nonce of the footer; no chunk has this number.
 const FOOTER_NUMBER: u32 = u32::MAX;
 /// Length of one entry of the footer.
-const ENTRY_BYTES: usize = 41;
+pub(crate) const ENTRY_BYTES: usize = 41;
 /// Length of what stands before the entries.
 const FOOTER_HEAD_BYTES: usize = 12;
 /// End of the footer's plain bytes.
-const FOOTER_END: &[u8; 8] = b"PACK-END";
+pub(crate) const FOOTER_END: &[u8; 8] = b"PACK-END";
 /// End of the object.
-const PACK_END: &[u8; 8] = b"COFFPEND";
+pub(crate) const PACK_END: &[u8; 8] = b"COFFPEND";
 /// Length of what follows the sealed footer.
 const TRAILER_BYTES: usize = 4 + PACK_END.len();
 /// Read from the end at first: holds the footers of most packs.

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// `magic` of the `format` object.
-const MAGIC: &str = "coffer repository";
+pub(crate) const MAGIC: &str = "coffer repository";
 /// Newest version of a repository that this code knows.
 const VERSION: u32 = 1;
 

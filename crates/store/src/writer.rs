@@ -123,11 +123,6 @@ impl Writer {
         self.shared.listed.hold(chunk)
     }
 
-    /// Counts a chunk that was taken over by [`Self::can_reuse`] without being read.
-    pub fn count_reused(&self, chunk: &ChunkRef) {
-        self.shared.counters.deduplicated(chunk.plain_bytes);
-    }
-
     /// Counters so far.
     #[must_use]
     pub fn stats(&self) -> WriterStats {
