@@ -159,3 +159,15 @@ pub struct SecretAttributes {
     /// `Purgeable`: a deleted secret is gone.
     pub recovery_level: String,
 }
+
+/// Asks to change a version of a secret; what is absent stays.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecretUpdateParameters {
+    /// What kind of value it is, in the user's words.
+    pub content_type: Option<String>,
+    /// Whether and when it is valid.
+    pub attributes: SecretAttributesRequest,
+    /// The user's labels, all of them.
+    pub tags: Option<BTreeMap<String, String>>,
+}

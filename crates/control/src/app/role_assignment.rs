@@ -50,13 +50,19 @@ impl App {
         self.authorize(caller, "Microsoft.Authorization/roleAssignments/write", scope).await?;
         let id = assignment_id(scope, name)?;
         if request.condition.as_ref().is_some_and(|condition| !condition.trim().is_empty()) {
-            return Err(Error::invalid("ConditionNotSupported", "Conditions on role assignments are not supported.")
-                .with_target("properties.condition"));
+            return Err(Error::invalid(
+                "ConditionNotSupported",
+                "Conditions on role assignments are not supported.",
+            )
+            .with_target("properties.condition"));
         }
         let role = role_definition::find(&request.role_definition_id).ok_or_else(|| {
             Error::invalid(
                 "RoleDefinitionDoesNotExist",
-                format!("The specified role definition with ID '{}' does not exist.", request.role_definition_id),
+                format!(
+                    "The specified role definition with ID '{}' does not exist.",
+                    request.role_definition_id
+                ),
             )
             .with_target("properties.roleDefinitionId")
         })?;
@@ -84,7 +90,9 @@ impl App {
             ));
         }
         let of_principal = rows::list_for_principal(&mut *tx, &principal.id).await?;
-        if let Some(same) = of_principal.iter().find(|other| other.scope == *scope && other.role_id == role.id) {
+        if let Some(same) =
+            of_principal.iter().find(|other| other.scope == *scope && other.role_id == role.id)
+        {
             return Err(Error::conflict(
                 "RoleAssignmentExists",
                 format!(
@@ -124,7 +132,10 @@ impl App {
         self.authorize(caller, "Microsoft.Authorization/roleAssignments/read", scope).await?;
         let id = assignment_id(scope, name)?;
         rows::get(self.db.read(), &id).await?.as_ref().map(shown).ok_or_else(|| {
-            Error::not_found("RoleAssignmentNotFound", format!("The role assignment '{name}' is not found."))
+            Error::not_found(
+                "RoleAssignmentNotFound",
+                format!("The role assignment '{name}' is not found."),
+            )
         })
     }
 
@@ -165,7 +176,8 @@ impl App {
         Ok(all
             .iter()
             .filter(|assignment| {
-                scope.is_within(&assignment.scope) || (!filter.at_scope && assignment.scope.is_within(scope))
+                scope.is_within(&assignment.scope)
+                    || (!filter.at_scope && assignment.scope.is_within(scope))
             })
             .map(shown)
             .collect())
@@ -176,7 +188,9 @@ fn assignment_id(scope: &ResourceId, name: &str) -> Result<ResourceId, Error> {
     if Uuid::try_parse(name).is_err() {
         return Err(Error::invalid(
             "InvalidRoleAssignmentId",
-            format!("The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."),
+            format!(
+                "The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."
+            ),
         ));
     }
     Ok(scope.provider_child("Microsoft.Authorization", "roleAssignments", name))
@@ -214,7 +228,9 @@ async fn scope_require(tx: &mut Tx, scope: &ResourceId) -> Result<(), Error> {
     Err(match (scope.provider(), scope.resource_group(), scope.subscription_id()) {
         (Some(_), _, _) => Error::resource_not_found(&scope.resource_type(), scope.name(), group),
         (None, Some(group), _) => db::resource::resource_group_not_found(group),
-        (None, None, subscription) => db::resource::subscription_not_found(subscription.unwrap_or_default()),
+        (None, None, subscription) => {
+            db::resource::subscription_not_found(subscription.unwrap_or_default())
+        }
     })
 }
 

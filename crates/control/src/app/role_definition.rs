@@ -38,10 +38,11 @@ pub fn find(role_definition_id: &str) -> Option<&'static RoleDefinition> {
 
 /// The id of a role as it is shown at a scope: in a subscription when the scope lies in one, else at the root.
 pub fn shown_id(role: &RoleDefinition, scope: &ResourceId) -> ResourceId {
-    scope
-        .subscription_id()
-        .map_or_else(ResourceId::root, ResourceId::subscription)
-        .provider_child("Microsoft.Authorization", "roleDefinitions", role.id)
+    scope.subscription_id().map_or_else(ResourceId::root, ResourceId::subscription).provider_child(
+        "Microsoft.Authorization",
+        "roleDefinitions",
+        role.id,
+    )
 }
 
 /// Which of the roles a list asks for.
@@ -69,8 +70,16 @@ const BUILT_IN_ROLE: &str = "BuiltInRole";
 
 impl App {
     /// The roles that can be assigned at a scope. Their definitions are public knowledge: every caller may read them.
-    pub fn role_definition_list(&self, scope: &ResourceId, filter: &RoleFilter) -> Vec<RoleDefinitionResource> {
-        builtin().iter().filter(|role| filter.matches(role)).map(|role| shown(role, scope)).collect()
+    pub fn role_definition_list(
+        &self,
+        scope: &ResourceId,
+        filter: &RoleFilter,
+    ) -> Vec<RoleDefinitionResource> {
+        builtin()
+            .iter()
+            .filter(|role| filter.matches(role))
+            .map(|role| shown(role, scope))
+            .collect()
     }
 
     /// One role by its GUID.

@@ -51,7 +51,8 @@ pub(super) fn unsupported(clause: &Clause) -> Error {
 }
 
 fn invalid(what: &str) -> Error {
-    Error::invalid("InvalidFilter", format!("The filter is not valid: {what}.")).with_target("$filter")
+    Error::invalid("InvalidFilter", format!("The filter is not valid: {what}."))
+        .with_target("$filter")
 }
 
 fn clause(text: &str) -> Result<(Clause, &str), Error> {
@@ -70,7 +71,8 @@ fn clause(text: &str) -> Result<(Clause, &str), Error> {
         } else {
             (None, inside)
         };
-        let after = after.trim_start().strip_prefix(')').ok_or_else(|| invalid("a ')' is missing"))?;
+        let after =
+            after.trim_start().strip_prefix(')').ok_or_else(|| invalid("a ')' is missing"))?;
         return Ok((Clause::Call(name, argument), after));
     }
     let rest = rest
@@ -84,7 +86,8 @@ fn clause(text: &str) -> Result<(Clause, &str), Error> {
 
 /// A text in quotes, in which a quote is written twice.
 fn literal(text: &str) -> Result<(String, &str), Error> {
-    let mut rest = text.strip_prefix('\'').ok_or_else(|| invalid("a value stands in single quotes"))?;
+    let mut rest =
+        text.strip_prefix('\'').ok_or_else(|| invalid("a value stands in single quotes"))?;
     let mut value = String::new();
     loop {
         let end = rest.find('\'').ok_or_else(|| invalid("a closing quote is missing"))?;
@@ -125,8 +128,19 @@ mod tests {
     #[test]
     fn refuses_the_rest() {
         for filter in [
-            "x", "x eq", "x eq y", "x ne 'y'", "x eq 'y", "x eq 'y' or z eq 'z'", "x eq 'y' and", "f('y'", "f(", "'x'",
-            "é eq 'x'", "x é", "x eq 'y' é",
+            "x",
+            "x eq",
+            "x eq y",
+            "x ne 'y'",
+            "x eq 'y",
+            "x eq 'y' or z eq 'z'",
+            "x eq 'y' and",
+            "f('y'",
+            "f(",
+            "'x'",
+            "é eq 'x'",
+            "x é",
+            "x eq 'y' é",
         ] {
             assert!(parse(Some(filter)).is_err(), "{filter}");
         }

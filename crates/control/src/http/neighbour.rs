@@ -41,7 +41,11 @@ pub(super) fn list(items: &[impl Serialize]) -> Result<ArmResponse, Error> {
 ///
 /// # Errors
 /// As [`list`].
-pub(super) fn page<T: Serialize>(app: &App, req: &ArmRequest, page: &Paged<T>) -> Result<ArmResponse, Error> {
+pub(super) fn page<T: Serialize>(
+    app: &App,
+    req: &ArmRequest,
+    page: &Paged<T>,
+) -> Result<ArmResponse, Error> {
     let mut response = list(&page.items)?;
     if let (Some(after), Some(Value::Object(body))) = (&page.next, &mut response.body) {
         body.insert("nextLink".to_owned(), Value::String(next_link(app, req, after)));
@@ -59,10 +63,16 @@ pub(super) fn next_link_at(base: &str, req: &ArmRequest, after: &str) -> String 
     let mut url = base.to_owned();
     for segment in &req.segments {
         url.push('/');
-        url.extend(percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC));
+        url.extend(percent_encoding::utf8_percent_encode(
+            segment,
+            percent_encoding::NON_ALPHANUMERIC,
+        ));
     }
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("api-version", req.query.get("api-version").unwrap_or(req.api_version.as_str()));
+    query.append_pair(
+        "api-version",
+        req.query.get("api-version").unwrap_or(req.api_version.as_str()),
+    );
     query.append_pair("$skipToken", after);
     for name in ["$top", "maxresults"] {
         if let Some(value) = req.query.get(name) {

@@ -16,7 +16,11 @@ use crate::error::Error;
 ///
 /// # Errors
 /// Whatever the request is refused with.
-pub async fn dispatch(app: &Arc<App>, req: &ArmRequest, scope: &ProviderScope) -> Result<ArmResponse, Error> {
+pub async fn dispatch(
+    app: &Arc<App>,
+    req: &ArmRequest,
+    scope: &ProviderScope,
+) -> Result<ArmResponse, Error> {
     let at = scope.id()?;
     match (&req.method, scope.rest.as_slice()) {
         (&Method::GET, [_]) => {
@@ -29,9 +33,10 @@ pub async fn dispatch(app: &Arc<App>, req: &ArmRequest, scope: &ProviderScope) -
                 app.role_assignment_put(&req.caller, &at, name, &body.properties).await?;
             ArmResponse::encode(if new { StatusCode::CREATED } else { StatusCode::OK }, &assignment)
         }
-        (&Method::GET, [_, name]) => {
-            ArmResponse::encode(StatusCode::OK, &app.role_assignment_get(&req.caller, &at, name).await?)
-        }
+        (&Method::GET, [_, name]) => ArmResponse::encode(
+            StatusCode::OK,
+            &app.role_assignment_get(&req.caller, &at, name).await?,
+        ),
         (&Method::DELETE, [_, name]) => {
             match app.role_assignment_delete(&req.caller, &at, name).await? {
                 Some(assignment) => ArmResponse::encode(StatusCode::OK, &assignment),
@@ -47,9 +52,13 @@ fn assignment_filter(req: &ArmRequest) -> Result<AssignmentFilter, Error> {
     let mut chosen = AssignmentFilter::default();
     for clause in filter::parse(req.query.get("$filter"))? {
         match clause {
-            Clause::Equals(name, value) if name == "principalid" => chosen.principal_id = Some(value),
+            Clause::Equals(name, value) if name == "principalid" => {
+                chosen.principal_id = Some(value)
+            }
             // There are no groups: what is assigned to a principal is assigned to it directly.
-            Clause::Call(name, Some(value)) if name == "assignedto" => chosen.principal_id = Some(value),
+            Clause::Call(name, Some(value)) if name == "assignedto" => {
+                chosen.principal_id = Some(value)
+            }
             Clause::Call(name, None) if name == "atscope" => chosen.at_scope = true,
             other => return Err(filter::unsupported(&other)),
         }

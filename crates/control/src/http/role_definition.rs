@@ -15,7 +15,11 @@ use crate::error::Error;
 ///
 /// # Errors
 /// Whatever the request is refused with.
-pub async fn dispatch(app: &Arc<App>, req: &ArmRequest, scope: &ProviderScope) -> Result<ArmResponse, Error> {
+pub async fn dispatch(
+    app: &Arc<App>,
+    req: &ArmRequest,
+    scope: &ProviderScope,
+) -> Result<ArmResponse, Error> {
     let at = scope.id()?;
     match (&req.method, scope.rest.as_slice()) {
         (&Method::GET, [_]) => list(&app.role_definition_list(&at, &role_filter(req)?)),

@@ -65,6 +65,11 @@ fn values_of_secrets_are_data() {
     let get = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
     let set = "Microsoft.KeyVault/vaults/secrets/setSecret/action";
     assert!(!allows_data("Owner", get) && !allows_data("Reader", get));
-    assert!(allows_data("Key Vault Secrets User", get) && !allows_data("Key Vault Secrets User", set));
-    assert!(allows_data("Key Vault Secrets Officer", set) && allows_data("Key Vault Administrator", set));
+    assert!(
+        allows_data("Key Vault Secrets User", get) && !allows_data("Key Vault Secrets User", set)
+    );
+    assert!(
+        allows_data("Key Vault Secrets Officer", set)
+            && allows_data("Key Vault Administrator", set)
+    );
 }

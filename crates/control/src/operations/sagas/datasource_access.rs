@@ -59,7 +59,7 @@ pub(super) async fn datasource_access(
         })?
         .with_address(&server.host, server.port)
         .with_database(database.name());
-    connect.ssl_mode = server.ssl_mode;
+    connect.ssl_mode = server.ssl_mode.unwrap_or(connect.ssl_mode);
     let place = Place {
         server: server_id.to_string(),
         database: database.name().to_owned(),

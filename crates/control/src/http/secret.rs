@@ -1,0 +1,112 @@
+//! The data plane of key vaults: secrets, at a vault's own host or, for the default vault, at the endpoint's.
+
+use std::sync::Arc;
+
+use coffer_azure::ResourceId;
+use coffer_azure::key_vault::SecretBundle;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::neighbour::{method_not_allowed, next_link_at};
+use super::{ArmRequest, ArmResponse};
+use crate::app::App;
+use crate::db::Paged;
+use crate::error::Error;
+
+/// Answers a request to a key vault's data plane. `vault` is the name in the host; none is the endpoint's own host,
+/// which serves the default key vault. `req.segments` begins with `secrets` or `deletedsecrets`.
+///
+/// # Errors
+/// Whatever the request is refused with.
+pub async fn dispatch(
+    app: &Arc<App>,
+    req: &ArmRequest,
+    vault: Option<&str>,
+) -> Result<ArmResponse, Error> {
+    let id = app.secret_vault(vault).await?;
+    let words: Vec<String> = req.segments.iter().map(|segment| segment.to_lowercase()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let name = req.segments.get(1).map(String::as_str).unwrap_or_default();
+    match (&req.method, words.as_slice()) {
+        (&Method::GET, ["secrets"]) => {
+            let (after, rows_max) = page(req);
+            list(app, req, &id, &app.secret_list(&req.caller, &id, after, rows_max).await?)
+        }
+        (&Method::GET, ["secrets", _, "versions"]) => {
+            let (after, rows_max) = page(req);
+            list(
+                app,
+                req,
+                &id,
+                &app.secret_versions(&req.caller, &id, name, after, rows_max).await?,
+            )
+        }
+        (_, ["secrets"] | ["secrets", _, "versions"]) => Err(method_not_allowed(req, "GET")),
+        (&Method::PUT, ["secrets", _]) => {
+            bundle(&app.secret_set(&req.caller, &id, name, req.decode()?).await?)
+        }
+        (&Method::GET, ["secrets", _]) => {
+            bundle(&app.secret_get(&req.caller, &id, name, None).await?)
+        }
+        (&Method::GET, ["secrets", _, version]) => {
+            bundle(&app.secret_get(&req.caller, &id, name, Some(version)).await?)
+        }
+        (&Method::PATCH, ["secrets", _, rest @ ..]) if rest.len() < 2 => {
+            let version = rest.first().copied();
+            bundle(&app.secret_update(&req.caller, &id, name, version, req.decode()?).await?)
+        }
+        (&Method::DELETE, ["secrets", _]) => {
+            bundle(&app.secret_delete(&req.caller, &id, name).await?)
+        }
+        (_, ["secrets", _]) => Err(method_not_allowed(req, "GET, PUT, PATCH, DELETE")),
+        (_, ["secrets", _, _]) => Err(method_not_allowed(req, "GET, PATCH")),
+        (&Method::GET, ["deletedsecrets", rest @ ..]) => deleted(app, req, &id, rest).await,
+        _ => Err(Error::not_found("NotFound", "The path is not one of a key vault's secrets.")),
+    }
+}
+
+/// Deleted secrets are gone: the list is empty, and none is found.
+async fn deleted(
+    app: &App,
+    req: &ArmRequest,
+    vault: &ResourceId,
+    rest: &[&str],
+) -> Result<ArmResponse, Error> {
+    match rest {
+        [] => {
+            app.secret_list(&req.caller, vault, "", 1).await?;
+            Ok(ArmResponse::ok(json!({ "value": [], "nextLink": null })))
+        }
+        [name] => {
+            app.secret_versions(&req.caller, vault, name, "", 1).await?;
+            Err(Error::not_found("SecretNotFound", format!("Deleted Secret not found: {name}")))
+        }
+        _ => Err(Error::not_found(
+            "NotFound",
+            "The path is not one of a key vault's deleted secrets.",
+        )),
+    }
+}
+
+fn bundle(bundle: &SecretBundle) -> Result<ArmResponse, Error> {
+    ArmResponse::encode(StatusCode::OK, bundle)
+}
+
+fn page(req: &ArmRequest) -> (&str, u32) {
+    let rows_max = req.query.get("maxresults").and_then(|text| text.parse().ok()).unwrap_or(0);
+    (req.query.get("$skiptoken").unwrap_or_default(), rows_max)
+}
+
+fn list(
+    app: &App,
+    req: &ArmRequest,
+    vault: &ResourceId,
+    found: &Paged<SecretBundle>,
+) -> Result<ArmResponse, Error> {
+    let next =
+        found.next.as_ref().map(|after| next_link_at(&app.key_vault_base(vault), req, after));
+    Ok(ArmResponse::ok(json!({
+        "value": serde_json::to_value(&found.items).map_err(Error::internal)?,
+        "nextLink": next.map_or(Value::Null, Value::String),
+    })))
+}
