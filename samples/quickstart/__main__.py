@@ -201,7 +201,6 @@ def set_up(steps, server, client, source, run):
         day = Day(client, client.env["AZURE_SUBSCRIPTION_ID"], second_subscription(server, client), run)
         day.create_groups()
         day.create_key_vault()
-        day.allow_me_secrets()
         notes.detail("the vault's in one subscription, the database's in the other, as in the article")
     with steps.step("The connection strings, into the key vault: no password stays in the backup service") as notes:
         reader_secret = day.set_secret("backup-login", source.reader.uri)

@@ -50,10 +50,6 @@ class Day:
         }
         self.client.put(self.key_vault, body, api_version=KEY_VAULTS)
 
-    def allow_me_secrets(self):
-        """Owner manages key vaults but does not read them: as in Azure, that takes a role of its own."""
-        self._assign(self.key_vault, "b86a8fe4-44ce-4948-aee5-eccb2c155cd7", self.client.env["COFFER_PRINCIPAL_ID"])
-
     def set_secret(self, name, value):
         """Stores a connection string; returns the URI by which backup instances name it."""
         # Key vaults answer at the host that Azure would give them, below our own suffix, on our own port.

@@ -5,6 +5,7 @@ It shows all that a client needs. Real programs take one of Azure's SDKs; see do
 
 import http.client
 import json
+import re
 import ssl
 import time
 import urllib.parse
@@ -199,11 +200,17 @@ class Client:
         Returns the secret's id, without its version.
         """
         # A program without name resolution for `*.localhost` speaks to the address it has, and names the vault as host.
-        headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"}
         if vault_host is not None:
             headers["Host"] = vault_host
-        data = json.dumps({"value": value}).encode()
-        answer = self._send("PUT", f"/secrets/{name}?api-version={SECRETS}", data, headers)
+        path = f"/secrets/{name}?api-version={SECRETS}"
+        # Key vaults take tokens of their own; whose, says their answer to a request without one.
+        challenge = self._send("PUT", path, None, headers).headers.get("www-authenticate", "")
+        resource = re.search(r'resource="([^"]+)"', challenge)
+        if resource is None:
+            raise Failure(f"the key vault did not say what token it takes: {challenge}")
+        headers["Authorization"] = f"Bearer {self.token(resource[1] + '/.default')}"
+        answer = self._send("PUT", path, json.dumps({"value": value}).encode(), headers)
         if answer.status != 200:
             raise RequestFailed(f"set the secret {name}", answer.status, answer.body)
         return answer.body["id"].rsplit("/", 1)[0]

@@ -105,7 +105,6 @@ class World:
         day = Day(self.client, self.env["AZURE_SUBSCRIPTION_ID"], self.second_subscription, run)
         day.create_groups()
         day.create_key_vault()
-        day.allow_me_secrets()
         reader = self.postgres.database("postgres", "coffer_backup", self.backup_password)
         day.reader_secret = day.set_secret("backup-login", reader.uri)
         day.admin_secret = day.set_secret("restore-login", self.postgres.database("postgres").uri)

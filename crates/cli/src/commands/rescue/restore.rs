@@ -34,7 +34,7 @@ pub(crate) struct Restore {
     /// The database to make, as postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE (without a password: PGPASSWORD), or a
     /// directory to make, for an archive
     #[arg(long, value_name = "URI|DIR")]
-    target: Target,
+    target: String,
     /// What happens to owners and privileges
     #[arg(long, value_enum, default_value_t = Roles::CreateMissing)]
     roles: Roles,
@@ -52,7 +52,7 @@ pub(crate) struct Export {
     recovery_point: String,
     /// The directory to make; `pg_restore -j` reads it
     #[arg(long, value_name = "DIR")]
-    target: Target,
+    target: String,
     #[command(flatten)]
     tuning: Tuning,
 }
@@ -131,7 +131,7 @@ struct Remark {
 
 impl Restore {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        match self.target {
+        match parse_target(&self.target)? {
             Target::Directory(directory) => {
                 export(&self.location, &self.recovery_point, &directory, &self.tuning).await
             }
@@ -148,7 +148,7 @@ impl Restore {
 
 impl Export {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        match self.target {
+        match parse_target(&self.target)? {
             Target::Directory(directory) => {
                 export(&self.location, &self.recovery_point, &directory, &self.tuning).await
             }
@@ -157,6 +157,11 @@ impl Export {
             ))),
         }
     }
+}
+
+/// Not left to the parser of the command line, which repeats what it refuses: here that may hold a password.
+fn parse_target(text: &str) -> Result<Target, Failure> {
+    text.parse().context("--target").map_err(Failure::Usage)
 }
 
 /// The request but for its working directory, which lives as long as the restore.
