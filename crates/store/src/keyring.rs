@@ -112,7 +112,7 @@ pub(crate) async fn create_key(
 }
 
 /// The keys below `keys` that one of the wrapping keys opens, ascending by number; empty if there are no objects at all.
-/// A key that is wrapped by another key is passed over as long as one opens; a damaged one never is.
+/// One that is wrapped by another key, or damaged, is passed over as long as one opens: a copy is there to be needed.
 pub(crate) async fn open_keys(
     store: &Arc<dyn ObjectStore>,
     keys: &Path,
@@ -124,27 +124,39 @@ pub(crate) async fn open_keys(
     names.retain(|name| path::key_number(name).is_some());
     names.sort_unstable();
     let mut opened = Vec::new();
-    let mut foreign = None;
+    let mut refused = None;
     for name in names {
-        let Some(sealed) = objects::get(store, &name, SEALED_OBJECT_BYTES_MAX).await? else {
-            continue;
-        };
-        let sealed_by = crypto::read_header(of, &sealed, &name)?;
-        match find(wrapping, sealed_by) {
-            Some(key) => {
-                let plain = key.open(of, &name, sealed.into())?;
-                opened.push(SealingKey::new(crypto::key_from(&plain, &name)?));
-            }
-            None => {
-                foreign =
-                    Some(Error::WrongKey { what: name.to_string(), sealed_by: sealed_by.to_hex() });
+        match open_key(store, &name, of, wrapping).await {
+            Ok(key) => opened.extend(key),
+            Err(error @ Error::Storage { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "a key is passed over");
+                refused = Some(error);
             }
         }
     }
-    match foreign {
+    match refused {
         Some(error) if opened.is_empty() => Err(error),
         _ => Ok(opened),
     }
+}
+
+/// One key; none if it was deleted since it was listed.
+async fn open_key(
+    store: &Arc<dyn ObjectStore>,
+    name: &Path,
+    of: ObjectType,
+    wrapping: &[SealingKey],
+) -> Result<Option<SealingKey>> {
+    let Some(sealed) = objects::get(store, name, SEALED_OBJECT_BYTES_MAX).await? else {
+        return Ok(None);
+    };
+    let sealed_by = crypto::read_header(of, &sealed, name)?;
+    let Some(key) = find(wrapping, sealed_by) else {
+        return Err(Error::WrongKey { what: name.to_string(), sealed_by: sealed_by.to_hex() });
+    };
+    let plain = key.open(of, name, sealed.into())?;
+    Ok(Some(SealingKey::new(crypto::key_from(&plain, name)?)))
 }
 
 fn find(keys: &[SealingKey], fingerprint: Fingerprint) -> Option<&SealingKey> {

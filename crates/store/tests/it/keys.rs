@@ -68,6 +68,17 @@ async fn vaults_and_repositories_have_keys_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_damaged_copy_of_a_key_does_no_harm_beside_a_good_one() {
+    let (store, master) = (memory(), MasterKey::generate().unwrap());
+    let first = *repository(&store, &master).await.unwrap().row_hash_key();
+    let root = format!("vaults/{VAULT}");
+    for keys in [format!("{root}/keys"), format!("{root}/repositories/{REPOSITORY}/keys")] {
+        store.put(&Path::from(format!("{keys}/0000000002")), "damaged".into()).await.unwrap();
+    }
+    assert_eq!(*repository(&store, &master).await.unwrap().row_hash_key(), first);
+}
+
+#[tokio::test]
 async fn a_repository_moved_to_another_name_does_not_open() {
     let (store, master) = (memory(), MasterKey::generate().unwrap());
     repository(&store, &master).await.unwrap();
