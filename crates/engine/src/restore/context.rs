@@ -75,16 +75,23 @@ impl Context {
         self.request.target.with_database(&self.request.temporary_database)
     }
 
-    /// A session in the temporary database. Its commits need not wait for the disk: the last one, which gives the name, waits
-    /// for all of them.
+    /// A session that writes to the temporary database. Its commits need not wait for the disk: the last one, which gives the
+    /// name, waits for all of them. Constraints and views may call functions that read views, so these are allowed.
     pub(super) async fn open(&self) -> Result<Connection> {
-        let connection = session::open(&self.inside()).await?;
-        let fast = "SELECT pg_catalog.set_config('synchronous_commit', 'off', false)";
+        let connection = self.open_reading().await?;
+        let settings = "SELECT pg_catalog.set_config('synchronous_commit', 'off', false); \
+             SELECT pg_catalog.set_config(name, '', false) FROM pg_catalog.pg_settings \
+             WHERE name = 'restrict_nonsystem_relation_kind'";
         connection
-            .batch_execute(fast)
+            .batch_execute(settings)
             .await
             .map_err(|e| Error::sql("set the session's parameters", &e))?;
         Ok(connection)
+    }
+
+    /// A session that reads back what was restored, exactly as the backup read it.
+    pub(super) async fn open_reading(&self) -> Result<Connection> {
+        session::open(&self.inside()).await
     }
 
     /// Tells where the restore stands.

@@ -11,6 +11,9 @@
 /// Start of every message of the tool itself.
 const TOOL: &str = "pg_restore: ";
 
+/// What stands before the command that failed.
+const COMMAND: &str = "Command was: ";
+
 /// Longest text kept of one error, in characters.
 const ERROR_CHARS_MAX: usize = 1_000;
 
@@ -52,12 +55,13 @@ impl RestoreLog {
                 counted = counted.saturating_add(count.trim().parse().unwrap_or(usize::MAX));
             } else if let Some(warning) = message.strip_prefix("warning: ")
                 && !success
-                && warning.contains("Command was: ")
+                && warning.contains(COMMAND)
             {
                 errors.push(ignored_error(warning));
             }
         }
-        if counted > errors.len() || (!success && errors.is_empty()) {
+        // With several jobs, each error is counted twice.
+        if counted > errors.len().saturating_mul(2) || (!success && errors.is_empty()) {
             errors
                 .push(IgnoredError { loss: Loss::Object, text: bounded(&without_details(stderr)) });
         }
@@ -82,12 +86,13 @@ fn messages(stderr: &str) -> Vec<String> {
 }
 
 fn ignored_error(message: &str) -> IgnoredError {
-    let (said, command) = match message.split_once("Command was: ") {
+    let (said, command) = match message.split_once(COMMAND) {
         Some((said, command)) => (said, Some(command.trim())),
         None => (message, None),
     };
+    // Jobs write side by side: a second error may stand in the middle of the first.
     let loss = match command {
-        Some(command) if only_an_attribute(command) => Loss::Attribute,
+        Some(command) if command.split(COMMAND).all(|command| only_an_attribute(command.trim())) => Loss::Attribute,
         _ => Loss::Object,
     };
     let said = without_details(said.strip_prefix("could not execute query: ").unwrap_or(said));
@@ -98,7 +103,8 @@ fn ignored_error(message: &str) -> IgnoredError {
     IgnoredError { loss, text: bounded(&text) }
 }
 
-/// Whether the command sets nothing but owner, privileges or an extension's comment.
+/// Whether the command sets nothing but owner, privileges or an extension's comment. A permissive policy, which fails where a
+/// role is missing, counts as one: row security stays on without it, so that less is seen, never more.
 fn only_an_attribute(command: &str) -> bool {
     const PRIVILEGES: [&str; 5] = [
         "GRANT ",
@@ -111,9 +117,9 @@ fn only_an_attribute(command: &str) -> bool {
     const OWNER_ONLY: [&str; 3] = ["ALTER FUNCTION ", "ALTER PROCEDURE ", "ALTER AGGREGATE "];
     let is_owner = command.starts_with("ALTER ")
         && command.rsplit_once(" OWNER TO ").is_some_and(|(_, role)| is_one_name(role));
-    is_owner
-        || PRIVILEGES.iter().chain(&OWNER_ONLY).any(|start| command.starts_with(start))
-        || command.starts_with("-- ") && command.lines().all(|line| line.starts_with("-- "))
+    let is_permissive_policy =
+        command.starts_with("CREATE POLICY ") && command.ends_with(';') && !command.contains(" AS RESTRICTIVE ");
+    is_owner || is_permissive_policy || PRIVILEGES.iter().chain(&OWNER_ONLY).any(|start| command.starts_with(start))
 }
 
 /// Whether the text is a role's name and the end of the statement.
@@ -213,12 +219,29 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_policy_may_only_hide() {
+        let lost = |command: &str| {
+            losses(&format!("pg_restore: error: could not execute query: ERROR:  x\nCommand was: {command}\n"))
+        };
+        assert_eq!(lost("CREATE POLICY p ON t TO r USING (true);"), [Loss::Attribute]);
+        assert_eq!(lost("CREATE POLICY p ON t AS RESTRICTIVE TO r USING (true);"), [Loss::Object]);
+        assert_eq!(lost("CREATE POLICY p ON a_table_with_a_very_long..."), [Loss::Object]);
+    }
+
+    #[test]
+    fn mixed_output_of_two_jobs_is_judged_by_the_worse() {
+        let mixed = "pg_restore: error: pg_restore: error: could not execute query: ERROR:  x\nCommand was: GRANT a TO b;\n\
+            could not execute query: ERROR:  y\nCommand was: CREATE INDEX i ON t (a);\n";
+        assert_eq!(losses(mixed), [Loss::Object]);
+    }
+
+    #[test]
     fn what_is_not_understood_is_a_loss() {
         assert_eq!(losses("pg_restore: error: connection to server failed\n"), [Loss::Object]);
         assert_eq!(losses(""), [Loss::Object]);
         assert_eq!(losses("killed"), [Loss::Object]);
         let counted_more = "pg_restore: error: could not execute query: ERROR:  x\nCommand was: GRANT a TO b;\n\
-            pg_restore: warning: errors ignored on restore: 2\n";
+            pg_restore: warning: errors ignored on restore: 3\n";
         assert_eq!(losses(counted_more), [Loss::Attribute, Loss::Object]);
         assert_eq!(RestoreLog::parse("", true), RestoreLog::default());
     }

@@ -23,7 +23,7 @@ impl Context {
             let values: Vec<_> = batch.iter().map(|sequence| sequence.last_value).collect();
             let called: Vec<_> = batch.iter().map(|sequence| sequence.is_called).collect();
             let statement = "SELECT pg_catalog.setval(pg_catalog.format('%I.%I', s, n)::pg_catalog.regclass, v, c) \
-                 FROM pg_catalog.unnest($1::text[], $2::text[], $3::int8[], $4::bool[]) AS q(s, n, v, c)";
+                 FROM unnest($1::text[], $2::text[], $3::int8[], $4::bool[]) AS q(s, n, v, c)";
             let done = session.query(statement, &[&schemas, &names, &values, &called]).await;
             done.map_err(|e| Error::sql("set the positions of sequences", &e))?;
         }

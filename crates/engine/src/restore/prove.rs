@@ -69,7 +69,7 @@ impl Context {
         let mut proof = Proof { not_proved: self.manifest.not_proved.clone(), ..Proof::default() };
         let tables = Arc::clone(&self).read_tables().await?;
         compare_tables(&mut proof, tables, &loaded);
-        let session = self.open().await?;
+        let session = self.open_reading().await?;
         self.compare_sequences(&session, &mut proof).await?;
         self.compare_large_objects(&session, &mut proof).await?;
         if !proof.differences.is_empty() {
@@ -80,7 +80,7 @@ impl Context {
     }
 
     async fn read_tables(self: Arc<Self>) -> Result<Vec<Checked>> {
-        let control = self.open().await?;
+        let control = self.open_reading().await?;
         let (sender, receiver) = mpsc::channel(self.workers * PIECES_AHEAD);
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
         let (results, mut arrived) = mpsc::channel::<PieceContent>(self.workers * PIECES_AHEAD);
@@ -174,7 +174,7 @@ impl Context {
         pieces: &tokio::sync::Mutex<mpsc::Receiver<Piece>>,
         results: &mpsc::Sender<PieceContent>,
     ) -> Result<()> {
-        let session = self.open().await?;
+        let session = self.open_reading().await?;
         loop {
             let piece = pieces.lock().await.recv().await;
             let Some(piece) = piece else { return Ok(()) };
@@ -296,6 +296,9 @@ fn read_statement(table: &Table, blocks: Option<(u64, Option<u64>)>, encoding: &
     };
     let (columns, name) = (columns.join(", "), qualified(&table.schema, &table.name));
     let encoding = quote_literal(encoding);
+    if condition.is_empty() && !columns.is_empty() {
+        return format!("COPY {name} ({columns}) TO STDOUT WITH (FORMAT text, ENCODING {encoding})");
+    }
     format!(
         "COPY (SELECT {columns} FROM ONLY {name}{condition}) TO STDOUT WITH (FORMAT text, ENCODING {encoding})"
     )

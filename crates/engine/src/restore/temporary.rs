@@ -146,7 +146,7 @@ impl Context {
         let maintenance = open_maintenance(&self.request.target).await?;
         let properties = &self.manifest.database;
         let tablespace = Some(properties.tablespace.as_str())
-            .filter(|name| self.target.tablespaces.contains(*name));
+            .filter(|name| *name != "pg_default" && self.target.tablespaces.contains(*name));
         let name = &self.request.temporary_database;
         let statement = create_statement(name, properties, self.target.version_num, tablespace);
         maintenance
