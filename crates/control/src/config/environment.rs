@@ -47,10 +47,10 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
         "COFFER_VAULT_HOST_SUFFIX" => config.vault_host_suffix = value.to_owned(),
         "COFFER_STORAGE_DEFAULT" => config.storage_default = value.to_owned(),
         "COFFER_RESTORE_ALLOWED_DIRECTORIES" => {
-            config.restore_allowed_directories = directories(value)?
+            config.restore_allowed_directories = directories(value)?;
         }
         "COFFER_POSTGRES_TOOL_DIRECTORIES" => {
-            config.postgres_tool_directories = directories(value)?
+            config.postgres_tool_directories = directories(value)?;
         }
         "COFFER_METRICS_TOKEN" => config.metrics_token = Some(value.to_owned().into()),
         "COFFER_TOKENS_LIFETIME_SECONDS" => config.token_lifetime = seconds(name, value)?,

@@ -71,6 +71,12 @@ impl ArmRequest {
                 "The request content was invalid: a body is required.",
             ));
         }
+        // A struct would also be read from an array of its members, which is not what any client means.
+        if self.body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(Error::invalid_content(
+                "The request content was invalid and could not be deserialized: a JSON object is required.",
+            ));
+        }
         coffer_azure::decode(&self.body).map_err(|error| {
             let message = if error.path.is_empty() {
                 format!(

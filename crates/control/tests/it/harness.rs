@@ -11,40 +11,40 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The api-version that tests send unless they say otherwise.
-pub const API_VERSION: &str = "2024-04-01";
+pub(crate) const API_VERSION: &str = "2024-04-01";
 /// How long a test waits for something that has to happen.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// An answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     /// Null when there was no body.
-    pub body: Value,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// `error.code` of the body; empty when there is none.
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.body["error"]["code"].as_str().unwrap_or_default()
     }
 
     /// A header's value; empty when there is none.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// The answer itself, if its status is this one.
     #[track_caller]
-    pub fn expect(self, status: u16) -> Self {
+    pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{:#}", self.body);
         self
     }
 
     /// The answer itself, if it is this error.
     #[track_caller]
-    pub fn expect_error(self, status: u16, code: &str) -> Self {
+    pub(crate) fn expect_error(self, status: u16, code: &str) -> Self {
         assert_eq!((self.status.as_u16(), self.code()), (status, code), "{:#}", self.body);
         assert!(!self.body["error"]["message"].as_str().unwrap_or_default().is_empty());
         self
@@ -53,29 +53,29 @@ impl Answer {
 
 /// Somebody who is logged in.
 #[derive(Clone, Debug)]
-pub struct User {
-    pub principal_id: String,
-    pub client_id: String,
-    pub secret: String,
-    pub token: String,
+pub(crate) struct User {
+    pub(crate) principal_id: String,
+    pub(crate) client_id: String,
+    pub(crate) secret: String,
+    pub(crate) token: String,
 }
 
 /// A running service and its bootstrap principal's client.
-pub struct Harness {
+pub(crate) struct Harness {
     service: Option<Service>,
     client: Client,
     /// The bootstrap principal.
-    pub owner: User,
+    pub(crate) owner: User,
     /// The default subscription.
-    pub subscription: String,
-    pub tenant: String,
-    pub endpoint: String,
-    pub env: HashMap<String, String>,
+    pub(crate) subscription: String,
+    pub(crate) tenant: String,
+    pub(crate) endpoint: String,
+    pub(crate) env: HashMap<String, String>,
     data_dir: TempDir,
 }
 
 /// The configuration of a test's service.
-pub fn config(data_dir: &Path) -> Config {
+pub(crate) fn config(data_dir: &Path) -> Config {
     let mut config = Config::for_data_dir(data_dir).unwrap();
     config.listen = "127.0.0.1:0".parse().unwrap();
     config
@@ -83,17 +83,17 @@ pub fn config(data_dir: &Path) -> Config {
 
 impl Harness {
     /// Starts a service with the embedded defaults.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_config| {}).await
     }
 
     /// Starts a service with some settings changed.
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), change).await
     }
 
     /// Starts a service on a data directory that may have served before.
-    pub async fn start_in(data_dir: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_in(data_dir: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(data_dir.path());
         change(&mut config);
         let service = Service::start(config).await.unwrap();
@@ -134,48 +134,48 @@ impl Harness {
     }
 
     /// The running service.
-    pub fn service(&self) -> &Service {
+    pub(crate) fn service(&self) -> &Service {
         self.service.as_ref().unwrap()
     }
 
     /// A client that trusts the service.
-    pub fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    pub fn data_dir(&self) -> &Path {
+    pub(crate) fn data_dir(&self) -> &Path {
         self.data_dir.path()
     }
 
     /// Stops the service and hands the data directory back.
-    pub async fn stop(mut self) -> TempDir {
+    pub(crate) async fn stop(mut self) -> TempDir {
         self.service.take().unwrap().shutdown().await;
         self.data_dir
     }
 
     /// Stops the service and starts it again on the same data.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         let data_dir = self.stop().await;
         Self::start_in(data_dir, |_config| {}).await
     }
 
     /// `/subscriptions/{default}`.
-    pub fn subscription_path(&self) -> String {
+    pub(crate) fn subscription_path(&self) -> String {
         format!("/subscriptions/{}", self.subscription)
     }
 
     /// `/subscriptions/{default}/resourceGroups/{name}`.
-    pub fn group_path(&self, name: &str) -> String {
+    pub(crate) fn group_path(&self, name: &str) -> String {
         format!("{}/resourceGroups/{name}", self.subscription_path())
     }
 
     /// A request as the bootstrap principal. `path` may carry a query; the api-version is added when it has none.
-    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         self.call_as(&self.owner, method, path, body).await
     }
 
     /// The same as somebody else.
-    pub async fn call_as(
+    pub(crate) async fn call_as(
         &self,
         user: &User,
         method: Method,
@@ -191,7 +191,7 @@ impl Harness {
     }
 
     /// Sends a request made by hand.
-    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
@@ -205,7 +205,7 @@ impl Harness {
     }
 
     /// The absolute URL of a path, with an api-version.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         if path.starts_with("https://") {
             return path.to_owned();
         }
@@ -219,7 +219,7 @@ impl Harness {
     }
 
     /// Logs in by the token endpoint.
-    pub async fn token(&self, user: &User, scope: &str) -> String {
+    pub(crate) async fn token(&self, user: &User, scope: &str) -> String {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", &user.client_id),
@@ -232,7 +232,7 @@ impl Harness {
     }
 
     /// A new principal without any role, logged in.
-    pub async fn user(&self, name: &str) -> User {
+    pub(crate) async fn user(&self, name: &str) -> User {
         let admin = coffer_control::admin::Admin::open(&config(self.data_dir())).await.unwrap();
         let made = admin.principal_create(name, &[]).await.unwrap();
         admin.close().await;
@@ -247,7 +247,7 @@ impl Harness {
     }
 
     /// Gives a principal a built-in role (by id) at a scope.
-    pub async fn assign(&self, principal_id: &str, role: &str, scope: &str) {
+    pub(crate) async fn assign(&self, principal_id: &str, role: &str, scope: &str) {
         let path = format!(
             "{scope}/providers/Microsoft.Authorization/roleAssignments/{}",
             uuid::Uuid::new_v4()
@@ -265,14 +265,14 @@ impl Harness {
     }
 
     /// Makes a resource group.
-    pub async fn group(&self, name: &str) -> String {
+    pub(crate) async fn group(&self, name: &str) -> String {
         let path = self.group_path(name);
         self.call(Method::PUT, &path, Some(json!({"location": "westeurope"}))).await.expect(201);
         path
     }
 
     /// Makes a second subscription, owned by the bootstrap principal, and returns its id.
-    pub async fn other_subscription(&self) -> String {
+    pub(crate) async fn other_subscription(&self) -> String {
         let admin = coffer_control::admin::Admin::open(&config(self.data_dir())).await.unwrap();
         let made = admin.subscription_create("Other", None).await.unwrap();
         admin.close().await;

@@ -1,9 +1,14 @@
 //! Integration tests: a real service in this process, driven over HTTPS.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod authorization;
 mod bootstrap;
+mod dataprotection;
 mod harness;
 mod metadata;
+mod neighbours;
+mod protection;
 mod requests;
 mod resource_group;
 mod restart;

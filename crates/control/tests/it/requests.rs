@@ -36,10 +36,10 @@ async fn unknown_routes() {
 async fn segments_that_no_name_can_be() {
     let h = Harness::start().await;
     let path = format!("{}/resourceGroups/", h.subscription_path());
-    for name in ["a%2Fb", "%2e%2e", "a%00b", "%ff", "a%5Cb"] {
-        let answer = h.call(Method::GET, &format!("{path}{name}"), None).await;
-        // The client itself folds `%2e%2e` away before it sends.
-        assert!([400, 404, 405].contains(&answer.status.as_u16()), "{name}: {}", answer.status);
+    for name in ["a%2Fb", "a%00b", "%ff", "a%5Cb", "a%3Fb"] {
+        h.call(Method::GET, &format!("{path}{name}"), None)
+            .await
+            .expect_error(400, "InvalidRequestUri");
     }
     h.stop().await;
 }

@@ -59,6 +59,9 @@ async fn client_credentials_in_every_form() {
     h.stop().await;
 }
 
+/// Tenant (none: ours), form, status, error.
+type Refusal<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16, &'a str);
+
 #[tokio::test]
 async fn refusals_are_in_the_words_that_clients_know() {
     let h = Harness::start().await;
@@ -66,7 +69,7 @@ async fn refusals_are_in_the_words_that_clients_know() {
     let (id, secret) = (h.owner.client_id.as_str(), h.owner.secret.as_str());
     let unknown = uuid::Uuid::new_v4().to_string();
     let grant = ("grant_type", "client_credentials");
-    let cases: [(&str, Vec<(&str, &str)>, u16, &str); 7] = [
+    let cases: [Refusal<'_>; 7] = [
         (
             "",
             vec![grant, ("client_id", id), ("client_secret", "no"), ("scope", &scope)],
