@@ -308,7 +308,8 @@ def rescue(steps, server, env, key):
     with steps.step("Without the server: what `coffer rescue` finds with storage and exported key alone") as notes:
         listed = server.command("rescue", "list", "--storage", env["COFFER_STORAGE_URL"], "--key-file", key, "--output", "json")
         points = json.loads(listed)
-        notes.detail(f"{len(points)} recovery points in {env['COFFER_STORAGE_URL']}")
+        for point in points[-3:]:
+            notes.detail(f"{point['recoveryPointId']}: {point['database']}, {point['rows']} rows, taken {point['takenAt']}")
 
 
 def summary(steps, server, env, key, source, target):

@@ -35,7 +35,7 @@ class CofferServer:
     """A `coffer serve` of ours with its data directory."""
 
     def __init__(self, binary, data_directory, port=0, log_path=None, environment=None, configuration=None):
-        self.binary = Path(binary)
+        self.binary = Path(binary).absolute()
         self.data = Path(data_directory).resolve()
         self.port = port
         self.log_path = Path(log_path) if log_path else self.data / "serve.log"
@@ -59,6 +59,8 @@ class CofferServer:
         command = [self.binary, "serve", "--data-dir", self.data, "--listen", f"127.0.0.1:{self.port}"]
         if self.configuration:
             command += ["--config", self.configuration]
+        if not self.binary.is_file():
+            raise Failure(f"there is no program {self.binary}")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.environment}

@@ -93,7 +93,7 @@ def psql(programs, database, sql, read_only=False, variables=None):
     command += [f"--set={name}={value}" for name, value in (variables or {}).items()]
     run = subprocess.run(command, input=sql, capture_output=True, text=True, env=environment)
     if run.returncode != 0:
-        raise Failure(f"psql on {database.name}: {run.stderr.strip()}")
+        raise Failure(f"psql on {database.name}: {run.stderr.strip().removeprefix('psql: error: ')}")
     return run.stdout.rstrip("\n")
 
 

@@ -21,7 +21,8 @@ from day import Day  # noqa: E402
 from postgres import Server, quote  # noqa: E402
 from rest import Client  # noqa: E402
 
-BINARY = Path(os.environ.get("COFFER_BINARY", ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "coffer"))
+BUILT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "coffer"
+BINARY = Path(os.environ.get("COFFER_BINARY", BUILT)).absolute()
 SAMPLE = ROOT / "samples" / "sample.sql"
 
 # A database that takes no time, yet has something for every phase of a backup and a restore.

@@ -160,10 +160,14 @@ impl PostgresServer {
         self.directory.path().join(tls::CA_FILE)
     }
 
-    /// URI of a database for the superuser.
+    /// URI of a database for the superuser. It says what TLS the server has, so that nobody's default matters.
     #[must_use]
     pub fn uri(&self, database: &str) -> String {
-        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+        let tls = match self.tls {
+            true => format!("sslmode=verify-full&sslrootcert={}", self.ca_file().display()),
+            false => "sslmode=disable".to_owned(),
+        };
+        format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}?{tls}", self.password, self.port)
     }
 
     /// Runs SQL with `psql` and returns what it printed: unaligned, no headers, stopped by the first error.

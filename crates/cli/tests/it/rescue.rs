@@ -105,7 +105,10 @@ async fn everything_comes_back_from_storage_and_key_alone() -> anyhow::Result<()
 
 fn restore_database(stored: &Stored) -> anyhow::Result<()> {
     // The password from the environment: a command line is no place for it.
-    let target = format!("postgres://postgres@127.0.0.1:{}/shop_again", stored.server.port());
+    let target = format!(
+        "postgres://postgres@127.0.0.1:{}/shop_again?sslmode=disable",
+        stored.server.port()
+    );
     let mut command = coffer();
     command.args([
         "rescue",
