@@ -3,7 +3,12 @@
 //! Both are read in place, from the directory that `COFFER_SHARED_DIR` names (else `../shared`
 //! beside the repository); where it is absent the tests say so and pass.
 
+// `cfg(test)` tells clippy that helpers, too, are tests.
+#[cfg(test)]
 mod examples;
+#[cfg(test)]
 mod material;
+#[cfg(test)]
 mod recordings;
+#[cfg(test)]
 mod vocabulary;

@@ -68,5 +68,5 @@ fn compare(path: &str, original: &Value, encoded: &Value, out: &mut Vec<String>)
 
 /// Whether two documents have their members in the same order, all the way down.
 pub(crate) fn same_text(left: &Value, right: &Value) -> bool {
-    left.to_string() == right.to_string()
+    serde_json::to_string(left).unwrap() == serde_json::to_string(right).unwrap()
 }

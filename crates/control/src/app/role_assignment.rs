@@ -7,9 +7,6 @@
 //! * Only principals that exist get roles, and only at scopes that exist: an assignment that waits for its resource
 //!   would give rights over whatever is made there later.
 
-#[cfg(test)]
-mod tests;
-
 use coffer_azure::ResourceId;
 use coffer_azure::duration::format_time;
 use coffer_azure::role::{RoleAssignmentProperties, RoleAssignmentRequest, RoleAssignmentResource};

@@ -7,8 +7,6 @@
 //! * As in Azure, `exp` and `nbf` inform a client that reads a value; but no backup or restore uses a secret outside them.
 //! * A value is in no log, no error and no list.
 
-#[cfg(test)]
-mod tests;
 mod uri;
 
 use coffer_azure::ResourceId;

@@ -1,4 +1,4 @@
-//! The little of OData's `$filter` that the neighbouring providers' clients send: clauses joined by `and`, each a
+//! The little of the `OData` language's `$filter` that the neighbouring providers' clients send: clauses joined by `and`, each a
 //! comparison by `eq` or a function's call.
 
 use crate::error::Error;

@@ -53,11 +53,11 @@ fn assignment_filter(req: &ArmRequest) -> Result<AssignmentFilter, Error> {
     for clause in filter::parse(req.query.get("$filter"))? {
         match clause {
             Clause::Equals(name, value) if name == "principalid" => {
-                chosen.principal_id = Some(value)
+                chosen.principal_id = Some(value);
             }
             // There are no groups: what is assigned to a principal is assigned to it directly.
             Clause::Call(name, Some(value)) if name == "assignedto" => {
-                chosen.principal_id = Some(value)
+                chosen.principal_id = Some(value);
             }
             Clause::Call(name, None) if name == "atscope" => chosen.at_scope = true,
             other => return Err(filter::unsupported(&other)),
