@@ -59,6 +59,10 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_value<T: DeserializeOwned>(mut value: Value) -> Result<T, DecodeError> {
+    // serde would read an array as the members of a struct in turn.
+    if !value.is_object() {
+        return Err(DecodeError::new(String::new(), "a JSON object is expected"));
+    }
     normalise(&mut value);
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();

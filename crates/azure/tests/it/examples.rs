@@ -87,7 +87,7 @@ const NOT_YET: &[&str] = &[
 ];
 
 /// The parameter that is the request's body: the only one that is an object.
-fn body(example: &Value) -> Option<&Value> {
+pub(crate) fn body(example: &Value) -> Option<&Value> {
     example["parameters"].as_object()?.values().find(|value| value.is_object())
 }
 

@@ -9,6 +9,8 @@ mod examples;
 #[cfg(test)]
 mod material;
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod recordings;
 #[cfg(test)]
 mod vocabulary;
