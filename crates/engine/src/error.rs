@@ -23,7 +23,6 @@ pub struct Problem {
 
 /// A failure of the engine.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// No TCP connection, or the server hung up before it spoke.
     #[error("server {host}:{port} can't be reached")]

@@ -12,6 +12,7 @@ pub(crate) mod acl;
 pub(crate) mod compare;
 mod context;
 mod finish;
+mod identity;
 mod large_objects;
 mod load;
 mod owners;
@@ -38,6 +39,7 @@ use coffer_store::Repository;
 use tokio_util::sync::CancellationToken;
 
 use self::context::Context;
+pub use self::identity::database_oid;
 pub use self::preflight::{Preflight, restore_preflight};
 pub use self::temporary::{TEMPORARY_PREFIX, drop_temporary_database};
 use crate::connect::ConnectOptions;

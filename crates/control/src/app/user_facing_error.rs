@@ -4,7 +4,7 @@
 //! Its matches have no wildcard arm, so that a new failure cannot be added below without being said here.
 
 use coffer_azure::{InnerError, ResourceId, UserFacingError};
-use coffer_engine::error::Error as EngineError;
+use coffer_engine::error::{Error as EngineError, Problem};
 use coffer_store::Error as StoreError;
 
 use crate::app::secret::SecretReadError;
@@ -157,22 +157,7 @@ pub(crate) fn engine(error: &EngineError, place: &Place) -> UserFacingError {
         )
         .recommend("Restore to the same or a higher PostgreSQL version than the source had.")
         .inner(inner("TargetVersionLower", format!("The recovery point was taken from version {origin}; the target, {at}, has version {target}."))),
-        EngineError::Preflight(problems) => {
-            let mut said = UserFacingError::new(
-                "UserErrorRestorePrerequisitesNotMet",
-                "The target does not fulfil what the restore of this recovery point needs. Nothing was written.",
-            );
-            for problem in problems.iter().take(LISTED_MAX) {
-                said = said.recommend(problem.message.clone());
-            }
-            said.inner(inner(
-                "RestorePreflight",
-                format!(
-                    "For {at}: {}.",
-                    listed(problems.iter().map(|p| format!("{} ({}): {}", p.code, p.object, p.message)))
-                ),
-            ))
-        }
+        EngineError::Preflight(problems) => preflight(problems, &at),
         EngineError::ProofFailed { differences } => UserFacingError::new(
             "UserErrorRestoredDataDiffers",
             "The restored database differs from the recovery point. It was dropped.",
@@ -231,11 +216,51 @@ pub(crate) fn engine(error: &EngineError, place: &Place) -> UserFacingError {
         )
         .recommend("Ensure that the disk of the backup service has room and works, and retry the operation.")
         .inner(inner("LocalFileFailed", format!("{context}: {source}."))),
-        // The engine's enum is marked as one that grows: what is not known here is at least not hidden.
-        other => UserFacingError::new("CloudInternalError", "The operation has failed.")
-            .recommend("Retry the operation.")
-            .inner(inner(INNER_UNAVAILABLE, format!("{other} ({at})"))),
     }
+}
+
+/// Everything that stands in the way of a restore. The first problem that Azure has a code for gives the code and the
+/// message; all of them are told.
+fn preflight(problems: &[Problem], at: &str) -> UserFacingError {
+    let (code, message) = problems
+        .iter()
+        .find_map(|problem| match problem.code.as_str() {
+            "TargetExists" => {
+                Some(("UserErrorDatabaseNameAlreadyInUse", "A database of the target's name exists already."))
+            }
+            "LowerVersion" => Some((
+                "UserErrorRestoreToLowerVersion",
+                "Restoring backups of a higher PostgreSQL version to a lower version is not supported.",
+            )),
+            "CreateDatabase" => Some((
+                "UserErrorMissingDBPermissions",
+                "The database user does not have the permissions that a restore needs.",
+            )),
+            _ => None,
+        })
+        .unwrap_or((
+            "UserErrorRestorePrerequisitesNotMet",
+            "The target does not fulfil what the restore of this recovery point needs. Nothing was written.",
+        ));
+    let mut said = UserFacingError::new(code, message);
+    for problem in problems.iter().take(LISTED_MAX) {
+        said = said.recommend(sentence(&problem.message));
+    }
+    said.inner(inner(
+        "RestorePreflight",
+        format!(
+            "For {at}: {}.",
+            listed(problems.iter().map(|p| format!("{} ({}): {}", p.code, p.object, p.message)))
+        ),
+    ))
+}
+
+/// A fragment of a lower layer as a sentence.
+fn sentence(fragment: &str) -> String {
+    let mut letters = fragment.chars();
+    let first: String =
+        letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }
 
 /// A failure of the vault's storage, for the user.
@@ -414,7 +439,7 @@ pub(crate) fn files_exist(path: &str) -> UserFacingError {
 
 /// The request to begin a second backup of an instance.
 pub(crate) fn backup_is_running(instance: &ResourceId) -> Error {
-    Error::conflict(
+    Error::invalid(
         "UserErrorMaxConcurrentOperationLimitReached",
         "A backup of this backup instance is in progress; only one can run at a time.",
     )

@@ -245,6 +245,25 @@ pub async fn step_done(
     Ok(done.rows_affected() == 1)
 }
 
+/// Writes down what a step that still runs has left so far. Nothing when the lease was lost.
+///
+/// # Errors
+/// The database fails.
+pub async fn save_checkpoint(
+    tx: &mut Tx,
+    id: &str,
+    generation: i64,
+    checkpoint: &Value,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE operation SET checkpoint = $1 WHERE id = $2 AND generation = $3 AND finished_us IS NULL")
+        .bind(checkpoint.to_string())
+        .bind(id)
+        .bind(generation)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Gives the lease up, to be claimed again from `due_us` on. False when it was lost before.
 ///
 /// # Errors

@@ -145,6 +145,17 @@ impl Run {
         Ok(())
     }
 
+    /// Makes something durable while the step still runs: a later run of the same step finds it. Nothing is written when
+    /// the lease was lost.
+    pub(crate) async fn save_checkpoint<T: Serialize>(&self, checkpoint: &T) -> Result<(), Error> {
+        let checkpoint = serde_json::to_value(checkpoint).map_err(Error::internal)?;
+        let mut tx = self.db.begin().await?;
+        db::operation::save_checkpoint(&mut tx, &self.operation.id, self.generation, &checkpoint)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Cancelled when the run has to stop.
     pub(crate) fn cancellation(&self) -> &CancellationToken {
         self.signal.token()

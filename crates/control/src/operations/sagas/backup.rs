@@ -84,12 +84,8 @@ impl Saga for Backup {
                 let point =
                     RecoveryPoint { id: id.clone(), taken_us: taken.taken_us, body: taken.body };
                 db::recovery_point::insert(tx, checkpoint.repository_guid, &point).await?;
-                let status = if taken.warnings.is_empty() {
-                    JobStatus::Completed
-                } else {
-                    JobStatus::CompletedWithWarnings
-                };
-                run.job_end(tx, status, |job| {
+                // The recovery point is whole; what the engine has noticed stands in the job all the same.
+                run.job_end(tx, JobStatus::Completed, |job| {
                     job.body.target_recovery_point =
                         Some(JobRecoveryPoint { id, taken_us: point.taken_us });
                     job.body.transferred_bytes = Some(taken.transferred_bytes);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::instance_repository::{instance_resource, make_repository};
 use super::validate_for_backup::check_instance;
-use crate::app::dataprotection::instance_row::set_state;
+use crate::app::dataprotection::instance_row::{set_state, state_of};
 use crate::app::dataprotection::protection_state::ProtectionState;
 use crate::app::{App, user_facing_error};
 use crate::db::{self, Tx};
@@ -59,6 +59,10 @@ impl Saga for ConfigureProtection {
 async fn conclude_configuration(tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
     let Some(instance) = &run.operation().instance else { return Ok(()) };
     let Some(mut resource) = db::resource_get(&mut **tx, instance).await? else { return Ok(()) };
+    if state_of(&resource) == ProtectionState::SoftDeleting {
+        // Its deletion was asked for meanwhile, and has stopped this.
+        return Ok(());
+    }
     match outcome {
         Outcome::Succeeded => {
             set_state(&mut resource.body, ProtectionState::ProtectionConfigured);

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use coffer_engine::{Monitor, Phase, Progress};
+use tokio::sync::Notify;
 
 use crate::operations::crash::crash_here;
 use crate::operations::{JobReport, OperationKind};
@@ -18,15 +19,21 @@ pub(super) struct JobMonitor {
     kind: OperationKind,
     step: &'static str,
     latest: Mutex<Option<Progress>>,
+    database_made: Notify,
 }
 
 impl JobMonitor {
     pub(super) fn new(kind: OperationKind, step: &'static str) -> JobMonitor {
-        JobMonitor { kind, step, latest: Mutex::new(None) }
+        JobMonitor { kind, step, latest: Mutex::new(None), database_made: Notify::new() }
     }
 
     fn latest(&self) -> Option<Progress> {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns when a restore has made its database under the temporary name.
+    pub(super) async fn database_made(&self) {
+        self.database_made.notified().await;
     }
 
     /// The bytes moved so far.
@@ -73,6 +80,9 @@ impl Monitor for JobMonitor {
             latest.replace(progress.clone()).map(|progress| progress.phase)
         };
         if before != Some(progress.phase) {
+            if progress.phase == Phase::PreData {
+                self.database_made.notify_one();
+            }
             tracing::debug!(phase = progress.phase.name(), "phase");
             crash_here(self.kind, &inner_point(self.step, progress.phase));
         }

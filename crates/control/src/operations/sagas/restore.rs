@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use coffer_engine::Proof;
 use coffer_engine::files::FilesRequest;
 use coffer_engine::manifest::Warning;
+use coffer_engine::restore::{RestoreRequest, database_oid};
 use serde::{Deserialize, Serialize};
 
 use super::data_run::{WorkDirectory, job_warning, not_proved_warning};
@@ -19,7 +20,7 @@ use super::instance_repository::{instance_resource, open_repository};
 use super::job_monitor::JobMonitor;
 use super::restore_target::{DatabaseTarget, Target, database_target, recovery_point_id, target};
 use crate::app::App;
-use crate::app::user_facing_error::{self, Place};
+use crate::app::user_facing_error::{self, Place, engine_failure};
 use crate::db::job::{JobStatus, JobWarning};
 use crate::db::{self, Tx};
 use crate::error::Error;
@@ -40,6 +41,18 @@ pub(super) const INNER_POINTS: &[&str] = &[
     "write:files",
 ];
 
+/// Warnings after which the database is all the same what it was: of the preflight about what may happen (what did happen
+/// has a warning of its own), and of the restore about how it went.
+const ADVISORY: [&str; 7] = [
+    "CollationVersion",
+    "ExtensionRights",
+    "ExtensionVersion",
+    "FewConnections",
+    "MissingRoles",
+    "ObjectRights",
+    "RowsMovedPartition",
+];
+
 /// See the module.
 pub(super) struct Restore {
     pub(super) app: Arc<App>,
@@ -47,6 +60,8 @@ pub(super) struct Restore {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Checkpoint {
+    /// Identity of the database that is made under the temporary name.
+    temporary_oid: Option<u32>,
     written: Option<Written>,
 }
 
@@ -56,6 +71,8 @@ struct Written {
     transferred_bytes: u64,
     details: BTreeMap<String, String>,
     warnings: Vec<JobWarning>,
+    /// Something is not as it was in the source.
+    degraded: bool,
 }
 
 #[async_trait]
@@ -77,14 +94,14 @@ impl Saga for Restore {
             }
             ("write", Target::Database { .. }) => {
                 let written = self.write_database(run, &input).await?;
-                run.set_checkpoint(&Checkpoint { written: Some(written) })?;
+                run.set_checkpoint(&Checkpoint { temporary_oid: None, written: Some(written) })?;
                 Ok(())
             }
             ("write", Target::Files(info)) => {
                 let files =
                     FilesTarget::resolve(&self.app, run, &run.operation().vault, info).await?;
                 let written = self.write_files(run, &input, &files).await?;
-                run.set_checkpoint(&Checkpoint { written: Some(written) })?;
+                run.set_checkpoint(&Checkpoint { temporary_oid: None, written: Some(written) })?;
                 Ok(())
             }
             (_, Target::Files(info)) => {
@@ -124,10 +141,10 @@ impl Saga for Restore {
         match outcome {
             Outcome::Succeeded => {
                 let written = run.checkpoint::<Checkpoint>()?.written.unwrap_or_default();
-                let status = if written.warnings.is_empty() {
-                    JobStatus::Completed
-                } else {
+                let status = if written.degraded {
                     JobStatus::CompletedWithWarnings
+                } else {
+                    JobStatus::Completed
                 };
                 run.job_end(tx, status, |job| {
                     job.body.transferred_bytes = Some(written.transferred_bytes);
@@ -170,7 +187,18 @@ impl Restore {
         let DatabaseTarget { request, access } =
             database_target(&self.app, run, &operation.vault, input, datasource, credentials)
                 .await?;
-        drop_temporary(&request, &access.place).await?;
+        let place = &access.place;
+        let checkpoint: Checkpoint = run.checkpoint()?;
+        if let Some(made) = checkpoint.temporary_oid
+            && database_oid(&request.target, &request.database)
+                .await
+                .map_err(|e| engine_failure(&e, place))?
+                == Some(made)
+        {
+            tracing::info!("an earlier run has given the database its name; it is recorded now");
+            return Ok(written_before(&access.place.database));
+        }
+        drop_temporary(&request, place).await?;
         let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
         let (_, state) = instance_resource(&self.app, instance).await?;
         let repository =
@@ -178,17 +206,27 @@ impl Restore {
         let _work = WorkDirectory::make(&self.app, run).await?;
         let monitor = Arc::new(JobMonitor::new(run.kind(), "write"));
         let restoring = coffer_engine::restore::restore_database(
-            request,
+            request.clone(),
             &repository,
             Arc::clone(&monitor) as _,
             run.cancellation().clone(),
         );
-        let outcome = monitor
-            .report_while(run.job_report(), Box::pin(restoring))
-            .await
-            .map_err(|error| restore_failure(&error, &access.place))?;
+        let noting = async {
+            monitor.database_made().await;
+            note_temporary(run, &request).await;
+            std::future::pending().await
+        };
+        let restored = tokio::select! {
+            restored = monitor.report_while(run.job_report(), Box::pin(restoring)) => restored,
+            never = noting => never,
+        };
+        let outcome = restored.map_err(|error| engine_failure(&error, place))?;
         run.crash_point("write:renamed");
-        Ok(written(outcome.bytes, &outcome.proof, &outcome.warnings, &access.place.database))
+        let mut written =
+            written(outcome.bytes, &outcome.proof, &outcome.warnings, &place.database);
+        written.degraded =
+            outcome.warnings.iter().any(|warning| !ADVISORY.contains(&warning.code.as_str()));
+        Ok(written)
     }
 
     async fn write_files(
@@ -219,26 +257,32 @@ impl Restore {
         let outcome = monitor
             .report_while(run.job_report(), Box::pin(restoring))
             .await
-            .map_err(|error| restore_failure(&error, &Place::storage()))?;
+            .map_err(|error| engine_failure(&error, &Place::storage()))?;
         let mut written = written(outcome.bytes, &outcome.proof, &outcome.warnings, &files.prefix);
         written.details.insert("Restored Files".to_owned(), outcome.files.to_string());
         Ok(written)
     }
 }
 
-/// A restore is not tried again behind the user's back once it has begun to write: the failure is told, with what was
-/// found. Only what cannot have written anything is.
-fn restore_failure(error: &coffer_engine::Error, place: &Place) -> Failure {
-    user_facing_error::engine_failure(error, place)
+/// Notes the identity of the database under its temporary name. When that fails, a run that dies after it has given
+/// the database its name fails clearly instead of going on: the name is taken.
+async fn note_temporary(run: &Run, request: &RestoreRequest) {
+    match database_oid(&request.target, &request.temporary_database).await {
+        Ok(temporary_oid) => {
+            if let Err(error) =
+                run.save_checkpoint(&Checkpoint { temporary_oid, written: None }).await
+            {
+                tracing::warn!(error = error.chain(), "the temporary database cannot be noted");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the temporary database cannot be identified"),
+    }
 }
 
-async fn drop_temporary(
-    request: &coffer_engine::restore::RestoreRequest,
-    place: &Place,
-) -> Result<(), Failure> {
+async fn drop_temporary(request: &RestoreRequest, place: &Place) -> Result<(), Failure> {
     coffer_engine::restore::drop_temporary_database(&request.target, &request.temporary_database)
         .await
-        .map_err(|error| user_facing_error::engine_failure(&error, place))
+        .map_err(|error| engine_failure(&error, place))
 }
 
 fn written(bytes: u64, proof: &Proof, warnings: &[Warning], resource_name: &str) -> Written {
@@ -249,7 +293,24 @@ fn written(bytes: u64, proof: &Proof, warnings: &[Warning], resource_name: &str)
     let mut all: Vec<JobWarning> =
         warnings.iter().map(|warning| job_warning(warning, resource_name)).collect();
     all.extend(proof.not_proved.iter().map(not_proved_warning));
-    Written { transferred_bytes: bytes, details, warnings: all }
+    Written { transferred_bytes: bytes, details, warnings: all, degraded: false }
+}
+
+/// What is known of a restore whose run died after the last of its deeds: only an equal database is given its name.
+fn written_before(database: &str) -> Written {
+    let mut details = BTreeMap::new();
+    let proof = "equal: compared with the recovery point by a run that was interrupted before it could tell the numbers";
+    details.insert("Proof".to_owned(), proof.to_owned());
+    let warning = Warning {
+        code: "RestoreInterrupted".to_owned(),
+        message: "the service was interrupted after the database had got its name; warnings of that run are not known".to_owned(),
+    };
+    Written {
+        transferred_bytes: 0,
+        details,
+        warnings: vec![job_warning(&warning, database)],
+        degraded: true,
+    }
 }
 
 fn proof_in_words(proof: &Proof) -> String {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::instance_repository::{instance_resource, make_repository};
 use super::validate_for_backup::check_instance;
 use crate::app::App;
-use crate::app::dataprotection::instance_row::set_state;
+use crate::app::dataprotection::instance_row::{set_state, state_of};
 use crate::app::dataprotection::protection_state::ProtectionState;
 use crate::db::{self, Tx};
 use crate::error::Error;
@@ -47,6 +47,10 @@ impl Saga for UpdateProtection {
         let Some(mut resource) = db::resource_get(&mut **tx, instance).await? else {
             return Ok(());
         };
+        if state_of(&resource) == ProtectionState::SoftDeleting {
+            // Its deletion was asked for meanwhile, and has stopped this.
+            return Ok(());
+        }
         let input: UpdateProtectionInput = run.input()?;
         let previous = ProtectionState::parse(&input.previous_state)
             .unwrap_or(ProtectionState::ProtectionConfigured);

@@ -1,0 +1,148 @@
+//! Soft deletion, undelete, purge, and deletion at once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::estate::Estate;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The directories below `repositories` of the only vault.
+fn repositories(data_dir: &Path) -> usize {
+    fn files_below(path: &Path) -> usize {
+        std::fs::read_dir(path).map_or(0, |entries| {
+            entries
+                .map(|entry| entry.unwrap().path())
+                .map(|path| if path.is_dir() { files_below(&path) } else { 1 })
+                .sum()
+        })
+    }
+    let mut found = 0;
+    let mut pending = vec![data_dir.to_path_buf()];
+    while let Some(path) = pending.pop() {
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && path.file_name().is_some_and(|name| name == "repositories") {
+                found += std::fs::read_dir(&path)
+                    .unwrap()
+                    .filter(|r| files_below(&r.as_ref().unwrap().path()) > 0)
+                    .count();
+            } else if path.is_dir() {
+                pending.push(path);
+            }
+        }
+    }
+    found
+}
+
+async fn delete(estate: &Estate, instance: &str) {
+    let answer = estate.harness.call(Method::DELETE, instance, None).await.expect(202);
+    estate.harness.call(Method::GET, instance, None).await.expect(404);
+    let status = estate.follow(&answer).await;
+    assert_eq!(status["status"], "Succeeded", "{status:#}");
+    estate.harness.call(Method::DELETE, instance, None).await.expect(204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soft_deleted_undeleted_and_purged() {
+    let estate = Estate::new("On").await;
+    estate.grant().await;
+    let harness = &estate.harness;
+    let instance = estate.protect("pg-shop", "shop").await;
+    estate.backup(&instance).await;
+    delete(&estate, &instance).await;
+
+    let deleted = format!("{}/deletedBackupInstances/pg-shop", estate.vault);
+    let got = harness.call(Method::GET, &deleted, None).await.expect(200);
+    assert_eq!(got.body["properties"]["currentProtectionState"], "SoftDeleted");
+    assert!(got.body["properties"]["deletionInfo"]["scheduledPurgeTime"].is_string());
+    let answer = harness.call(Method::POST, &format!("{deleted}/undelete"), None).await;
+    assert!(answer.status.is_success(), "{:#}", answer.body);
+    if answer.status == 202 {
+        let url = answer.header("location");
+        assert!(!url.is_empty());
+        super::estate::follow(harness, &url.replace("operationResults", "operationStatus")).await;
+    }
+    assert_eq!(estate.state(&instance).await, "ProtectionStopped");
+    assert_eq!(estate.recovery_points(&instance).await.len(), 1, "nothing is lost");
+    estate.act(&format!("{instance}/resumeProtection")).await;
+    estate.backup(&instance).await;
+    assert_eq!(estate.recovery_points(&instance).await.len(), 2);
+
+    delete(&estate, &instance).await;
+    let app = harness.service().app();
+    app.clock.advance(13 * DAY);
+    coffer_control::background::run_round(app).await;
+    assert_eq!(repositories(harness.data_dir()), 1, "its days are not over");
+    app.clock.advance(2 * DAY);
+    coffer_control::background::run_round(app).await;
+    assert_eq!(repositories(harness.data_dir()), 0);
+    // The token's time is over too.
+    let mut owner = harness.owner.clone();
+    owner.token = harness.token(&owner, &format!("{}/.default", harness.endpoint)).await;
+    harness.call_as(&owner, Method::GET, &deleted, None).await.expect(404);
+    harness.call_as(&owner, Method::POST, &format!("{deleted}/undelete"), None).await.expect(404);
+    let policy = format!("{}/backupPolicies/weekly", estate.vault);
+    harness.call_as(&owner, Method::DELETE, &policy, None).await.expect(200);
+    let answer = harness.call_as(&owner, Method::DELETE, &estate.vault, None).await.expect(202);
+    assert_ne!(answer.header("location"), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_at_once_with_its_data_and_its_running_backup() {
+    let estate = Estate::new("Off").await;
+    estate.grant().await;
+    let harness = &estate.harness;
+    let instance = estate.protect("pg-shop", "shop").await;
+    estate.backup(&instance).await;
+    assert_eq!(repositories(harness.data_dir()), 1);
+
+    // A backup that waits for a lock is stopped by the deletion.
+    let body =
+        serde_json::json!({"backupRuleOptions": {"ruleName": "BackupWeekly", "triggerOption": {}}});
+    let uri = estate.postgres.uri("shop");
+    let mut lock = std::process::Command::new(estate.postgres.bin().join("psql"))
+        .args([&uri, "-c", "BEGIN; LOCK TABLE customer; SELECT pg_sleep(600)"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    coffer_testkit::wait_until("the lock", Duration::from_secs(30), || {
+        let held = estate.postgres.psql(
+            "shop",
+            "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = relation \
+             WHERE relname = 'customer' AND mode = 'AccessExclusiveLock' AND granted",
+        )?;
+        Ok((held.trim() == "1").then_some(()))
+    })
+    .unwrap();
+    let running = harness
+        .call(Method::POST, &format!("{instance}/backup"), Some(body.clone()))
+        .await
+        .expect(202);
+    harness
+        .call(Method::POST, &format!("{instance}/backup"), Some(body))
+        .await
+        .expect_error(400, "UserErrorMaxConcurrentOperationLimitReached");
+    delete(&estate, &instance).await;
+    lock.kill().unwrap();
+    lock.wait().unwrap();
+    let job = estate.job(&running).await;
+    assert_eq!(job["properties"]["status"], "Cancelled", "{job:#}");
+    assert_eq!(repositories(harness.data_dir()), 0);
+    let deleted = harness
+        .call(Method::GET, &format!("{}/deletedBackupInstances", estate.vault), None)
+        .await
+        .expect(200);
+    assert_eq!(deleted.body["value"], Value::Array(Vec::new()));
+
+    harness
+        .call(Method::DELETE, &format!("{}/backupPolicies/weekly", estate.vault), None)
+        .await
+        .expect(200);
+    let answer = harness.call(Method::DELETE, &estate.vault, None).await.expect(202);
+    assert_eq!(estate.follow(&answer).await["status"], "Succeeded");
+    harness.call(Method::GET, &estate.vault, None).await.expect(404);
+}
