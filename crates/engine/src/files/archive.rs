@@ -197,6 +197,9 @@ impl ArchiveBuilder {
             Some(definition) => {
                 entry.owner = definition.owner.clone();
                 entry.dependencies = vec![definition.dump_id];
+                if section == Section::PostData {
+                    entry.oid = definition.oid.clone();
+                }
             }
             None => {
                 entry.owner = Some(Vec::new());

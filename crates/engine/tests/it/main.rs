@@ -1,0 +1,13 @@
+//! The engine against real PostgreSQL servers.
+
+mod backup_contents;
+mod backup_failures;
+mod backup_locks;
+mod backup_privileges;
+mod backup_repeated;
+mod check;
+mod restore_database;
+mod restore_files;
+mod restore_refusals;
+mod restore_support;
+mod support;

@@ -1,0 +1,91 @@
+//! A recovery point comes back as a database, the same in everything that `pg_dump` can tell.
+
+use coffer_engine::RoleMode;
+
+use crate::restore_support::{assert_same, dump, dump_with};
+use crate::support::{DATABASE, Fixture};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rich_database_comes_back_the_same() {
+    let fixture = Fixture::rich().await;
+    // It would stop every refresh, and stops those of the stock tool.
+    fixture.sql(
+        "CREATE EVENT TRIGGER against_refreshes ON ddl_command_start WHEN TAG IN ('REFRESH MATERIALIZED VIEW')
+           EXECUTE FUNCTION no_tables()",
+    );
+    let before = dump(&fixture.server, DATABASE);
+    let (backup, manifest) = fixture.backup().await;
+    let outcome = fixture.restore(fixture.restore_request(&backup.recovery_point_id, "copy")).await.expect("a restore");
+    assert!(outcome.proof.equal && outcome.proof.differences.is_empty());
+    assert!(outcome.proof.tables > 10, "{:?}", outcome.proof);
+    assert_eq!(outcome.rows, manifest.totals.content.rows);
+    assert_eq!(outcome.warnings, [], "nothing was lost");
+    assert_same(&before, &dump(&fixture.server, "copy"));
+    let populated = "SELECT relname, relispopulated FROM pg_class WHERE relkind = 'm' ORDER BY 1";
+    assert_eq!(fixture.server.psql("copy", populated).expect("views"), "all_of_it|t\nfilled|t\nunfilled|f");
+    let analyzed = "SELECT count(*) > 10 FROM pg_stats WHERE schemaname = 'public'";
+    assert_eq!(fixture.server.psql("copy", analyzed).expect("statistics"), "t");
+    let orphans = "SELECT count(*) FROM pg_constraint WHERE conname = 'child_parent_id_fkey' AND convalidated";
+    assert_eq!(fixture.server.psql("copy", orphans).expect("constraints"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_are_made_where_they_are_missing() {
+    let source = Fixture::rich().await;
+    let (backup, _) = source.backup().await;
+    let target = Fixture::start().await;
+    let mut request = source.restore_request(&backup.recovery_point_id, "copy");
+    request.target = target.source().with_database("postgres");
+    let outcome = source.restore(request).await.expect("a restore");
+    let codes: Vec<_> = outcome.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    assert_eq!(codes, ["MissingRoles"], "{:?}", outcome.warnings);
+    let roles = "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname IN ('app_owner', 'reader', 'odd \"role') ORDER BY 1";
+    assert_eq!(target.server.psql("copy", roles).expect("roles"), "app_owner|f\nodd \"role|f\nreader|f");
+    assert_same(&dump(&source.server, DATABASE), &dump(&target.server, "copy"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_can_be_ignored() {
+    let source = Fixture::rich().await;
+    let (backup, _) = source.backup().await;
+    let target = Fixture::start().await;
+    let mut request = source.restore_request(&backup.recovery_point_id, "copy");
+    request.target = target.source().with_database("postgres");
+    request.options.roles = RoleMode::Ignore;
+    let outcome = source.restore(request).await.expect("a restore");
+    assert!(outcome.proof.equal);
+    // A policy for a role that is missing can't come back, and that is said.
+    let codes: Vec<_> = outcome.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    assert_eq!(codes, ["AttributeNotRestored"], "{:?}", outcome.warnings);
+    let arguments = ["--no-owner", "--no-acl"];
+    let mut expected = dump_with(&source.server, DATABASE, &arguments);
+    expected.retain(|line| !line.starts_with("CREATE POLICY") && !line.contains("Type: POLICY"));
+    let mut found = dump_with(&target.server, "copy", &arguments);
+    for lines in [&mut expected, &mut found] {
+        lines.retain(|line| !line.is_empty() && line != "--");
+    }
+    assert_same(&expected, &found);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_only_create_databases_restores() {
+    let source = Fixture::start().await;
+    source.sql(
+        "CREATE ROLE app_owner; CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) SELECT i FROM generate_series(1, 100) i;
+         CREATE TABLE owned (id int); ALTER TABLE owned OWNER TO app_owner; GRANT SELECT ON t TO app_owner;
+         CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM t; SELECT lo_from_bytea(4711, '\\x0102');
+         COMMENT ON LARGE OBJECT 4711 IS 'x'; CREATE EXTENSION hstore;
+         ALTER DATABASE shop SET work_mem = '8MB'; ALTER DATABASE shop OWNER TO app_owner;
+         CREATE ROLE modest LOGIN CREATEDB PASSWORD 'secret'",
+    );
+    let (backup, _) = source.backup().await;
+    let mut request = source.restore_request(&backup.recovery_point_id, "copy");
+    request.target = source.source_as("modest", "secret").with_database("postgres");
+    let outcome = source.restore(request).await.expect("a restore");
+    assert!(outcome.proof.equal);
+    assert!(outcome.warnings.iter().any(|warning| warning.code == "OwnerNotSet"), "{:?}", outcome.warnings);
+    let owners = "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    assert_eq!(source.server.psql("copy", owners).expect("owners"), "modest");
+    let grants = "SELECT has_table_privilege('app_owner', 't', 'SELECT'), (SELECT count FROM m), encode(lo_get(4711), 'hex')";
+    assert_eq!(source.server.psql("copy", grants).expect("grants"), "t|100|0102");
+}
