@@ -62,6 +62,34 @@ mod tests {
         assert!(pattern_matches("a**", "a"));
     }
 
+    /// What a pattern means, said as plainly as possible: slow for many stars, and right.
+    fn plainly(pattern: &[u8], action: &[u8]) -> bool {
+        match (pattern, action) {
+            ([], []) => true,
+            ([b'*', rest @ ..], _) => {
+                (0..=action.len()).any(|skipped| plainly(rest, &action[skipped..]))
+            }
+            ([p, pattern @ ..], [a, action @ ..]) => {
+                p.eq_ignore_ascii_case(a) && plainly(pattern, action)
+            }
+            _ => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn patterns_mean_what_they_say(pattern in "[aAb/*]{0,8}", action in "[aAb/]{0,10}") {
+            let expected = plainly(pattern.as_bytes(), action.as_bytes());
+            proptest::prop_assert_eq!(pattern_matches(&pattern, &action), expected);
+        }
+    }
+
+    #[test]
+    fn many_stars_take_no_time() {
+        let pattern = "*a".repeat(200);
+        assert!(!pattern_matches(&pattern, &format!("{}b", "a".repeat(5000))));
+    }
+
     #[test]
     fn scopes() {
         assert!(scope_covers("/", "/subscriptions/s"));

@@ -184,7 +184,9 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
 }
 
 fn describe(text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+    let line = error
+        .span()
+        .map(|span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
     match line {
         Some(line) => format!("line {line}: {}", error.message()),
         None => error.message().to_owned(),

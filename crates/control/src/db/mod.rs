@@ -62,6 +62,7 @@ impl Db {
     /// # Errors
     /// The file cannot be opened, is not a database, or was written by a newer Coffer.
     pub async fn open(path: &Path) -> Result<Self, Error> {
+        make_private_file(path).map_err(|e| open_error(path, e))?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -114,9 +115,21 @@ impl Db {
     }
 }
 
+/// Makes the file before SQLite would, which makes it for everybody to read; its side files get the same mode.
+fn make_private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(|_file| ())
+}
+
 fn open_error(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::start_failed(
         format!("The metadata database {} cannot be opened.", path.display()),
         source,
     )
 }
+
+#[cfg(test)]
+mod tests;

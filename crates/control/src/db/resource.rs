@@ -376,11 +376,13 @@ async fn container_require(tx: &mut Tx, id: &ResourceId) -> Result<(), Error> {
     if found.is_some() {
         return Ok(());
     }
-    Err(match (id.subscription_id(), id.resource_group()) {
-        (Some(_), Some(group)) if container.ends_with(&format!("/resourcegroups/{}", group.to_lowercase())) => {
-            resource_group_not_found(group)
+    Err(match id.parent().map(|parent| parent.resource_type()).as_deref() {
+        Some("Microsoft.Resources/subscriptions") => {
+            subscription_not_found(id.subscription_id().unwrap_or_default())
         }
-        (Some(subscription), None) => subscription_not_found(subscription),
+        Some("Microsoft.Resources/resourceGroups") => {
+            resource_group_not_found(id.resource_group().unwrap_or_default())
+        }
         _ => Error::not_found(
             "ParentResourceNotFound",
             "Can not perform requested operation on nested resource. The parent resource was not found.",

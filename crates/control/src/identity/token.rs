@@ -156,3 +156,6 @@ const CLOCK_SKEW_SECONDS: i64 = 300;
 pub(crate) fn unauthenticated(code: &'static str, message: String) -> Error {
     Error::new(ErrorKind::Unauthenticated, code, message)
 }
+
+#[cfg(test)]
+mod tests;
