@@ -27,11 +27,11 @@ const BLOCKERS_LISTED_MAX: usize = 10;
 
 /// What a PUT or PATCH did.
 #[derive(Debug)]
-pub enum VaultChange {
-    /// It was so already.
-    Unchanged(Resource),
-    /// The vault is new or changed; the operation finishes it.
-    Begun(Resource, Operation),
+pub struct VaultChange {
+    /// As it is now.
+    pub vault: Resource,
+    /// What finishes a new or changed vault; none when it was so already.
+    pub operation: Option<Operation>,
 }
 
 /// The identity that a request asks for.
@@ -223,7 +223,7 @@ async fn create(
         .await?;
     tx.commit().await?;
     app.executor.wake();
-    Ok(VaultChange::Begun(resource, operation))
+    Ok(VaultChange { vault: resource, operation: Some(operation) })
 }
 
 async fn update(
@@ -248,7 +248,7 @@ async fn update(
     }
     apply_identity(app, &mut tx, &existing.id, change.identity, &mut after, &mut state).await?;
     if after == before {
-        return Ok(VaultChange::Unchanged(existing));
+        return Ok(VaultChange { vault: existing, operation: None });
     }
     if after.properties.storage_settings != before.properties.storage_settings
         && protects_something(&mut tx, &existing.id).await?
@@ -268,7 +268,7 @@ async fn update(
         .await?;
     tx.commit().await?;
     app.executor.wake();
-    Ok(VaultChange::Begun(existing, operation))
+    Ok(VaultChange { vault: existing, operation: Some(operation) })
 }
 
 fn row_body(vault: &BackupVaultResource, state: &VaultState) -> Result<Value, Error> {
@@ -304,7 +304,7 @@ async fn apply_identity(
 ) -> Result<(), Error> {
     match (wanted, &state.principal_id) {
         (WantedIdentity::SystemAssigned, None) => {
-            state.principal_id = Some(app.principal_create_managed(tx, id.name()).await?)
+            state.principal_id = Some(app.principal_create_managed(tx, id.name()).await?);
         }
         (WantedIdentity::None, Some(principal_id)) => {
             app.principal_delete(tx, principal_id).await?;

@@ -40,9 +40,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::{App, Caller};
-use crate::db::{self, Executor, Resource, Tx};
+use crate::db::{self, Executor, Tx};
 use crate::error::Error;
 use crate::operations::{self, NewJob, NewOperation, Operation, OperationKind};
+
+pub use crate::db::{Paged, Resource};
 
 /// The provider's name in ids.
 pub const NAMESPACE: &str = "Microsoft.DataProtection";
@@ -156,8 +158,8 @@ fn location_of(vault: &Resource) -> String {
 }
 
 /// A page of rows that were read after the first `skip`, at most `rows_max` of them; a full one may have another behind it.
-fn skipped_page<T>(items: Vec<T>, skip: u32, rows_max: u32) -> db::Paged<T> {
+fn skipped_page<T>(items: Vec<T>, skip: u32, rows_max: u32) -> Paged<T> {
     let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
     let next = (count >= rows_max).then(|| skip.saturating_add(count).to_string());
-    db::Paged { items, next }
+    Paged { items, next }
 }

@@ -144,7 +144,7 @@ pub enum NameAvailability {
     Invalid(String),
 }
 
-/// Answers `checkNameAvailability` for the vault with the given id.
+/// Answers `checkNameAvailability` for a vault in the group. `name` is read after the caller was authorized.
 ///
 /// # Errors
 /// The caller may not ask, or the database fails.
@@ -152,9 +152,10 @@ pub async fn check_name_availability(
     app: &App,
     call: Call<'_>,
     group: &ResourceId,
-    name: &str,
+    name: impl FnOnce() -> Result<String, Error> + Send,
 ) -> Result<NameAvailability, Error> {
     call.authorize(app, "locations/checkNameAvailability/action", group).await?;
+    let name = &name()?;
     if let Err(reason) = names::check_vault_name(name) {
         return Ok(NameAvailability::Invalid(reason));
     }

@@ -1,4 +1,4 @@
-//! The OData filter of `GET …/recoveryPoints`: `startDate eq '…' and endDate eq '…'`.
+//! The `$filter` of `GET …/recoveryPoints`: `startDate eq '…' and endDate eq '…'`.
 //!
 //! A conjunction of comparisons is all that the service takes, so that is all that is read here; anything else is an error that
 //! says what was not understood, never a filter that silently selects something different. Pure: no clock, no I/O.
@@ -156,7 +156,7 @@ fn tokenize(text: &str) -> Result<Vec<Token<'_>>, String> {
     Ok(tokens)
 }
 
-/// Reads a quoted string; a quote inside is written twice, as OData has it.
+/// Reads a quoted string; a quote inside is written twice.
 fn read_quoted(text: &str) -> Result<(String, &str), String> {
     let mut value = String::new();
     let mut chars = text.char_indices().skip(1).peekable();

@@ -183,7 +183,7 @@ fn check_files_target(target: &RestoreFilesTargetInfo) -> Result<Target, String>
         ));
     }
     let is_container = url::Url::parse(&details.url).is_ok_and(|url| {
-        url.scheme() == "https" && url.path().trim_matches('/') != "" && url.query().is_none()
+        url.scheme() == "https" && !url.path().trim_matches('/').is_empty() && url.query().is_none()
     });
     if !is_container {
         return Err(format!(

@@ -3,46 +3,38 @@
 use http::StatusCode;
 
 use super::{Request, encode};
-use crate::app::dataprotection::backup_vault::{self, VaultChange};
+use crate::app::dataprotection::backup_vault;
 use crate::error::Error;
 use crate::http::ArmResponse;
 use crate::http::long_running::{Announce, announce};
 
 /// 200 when nothing changes, else 201 with the body as it is going to be, as recorded.
 pub(super) async fn put(request: Request<'_>) -> Result<ArmResponse, Error> {
-    let change =
-        backup_vault::put(request.app, request.call(), &request.vault()?, || request.req.decode())
-            .await?;
-    Ok(match change {
-        VaultChange::Unchanged(vault) => ArmResponse::ok(encode::resource(&vault)),
-        VaultChange::Begun(vault, operation) => {
-            let response = ArmResponse::created(encode::resource(&vault));
-            announce(
-                request.app,
-                response,
-                &operation,
-                &request.req.api_version,
-                Announce::Creation,
-            )
+    let decode = || request.req.decode();
+    let change = backup_vault::put(request.app, request.call(), &request.vault()?, decode).await?;
+    let body = encode::resource(&change.vault);
+    let version = &request.req.api_version;
+    Ok(match change.operation {
+        None => ArmResponse::ok(body),
+        Some(operation) => {
+            let response = ArmResponse::created(body);
+            announce(request.app, response, &operation, version, Announce::Creation)
         }
     })
 }
 
 /// 200 when nothing changes, else 202.
 pub(super) async fn patch(request: Request<'_>) -> Result<ArmResponse, Error> {
-    let change = backup_vault::patch(request.app, request.call(), &request.vault()?, || {
-        request.req.decode()
-    })
-    .await?;
-    Ok(match change {
-        VaultChange::Unchanged(vault) => ArmResponse::ok(encode::resource(&vault)),
-        VaultChange::Begun(_, operation) => announce(
-            request.app,
-            ArmResponse::accepted(),
-            &operation,
-            &request.req.api_version,
-            Announce::VaultUpdate,
-        ),
+    let decode = || request.req.decode();
+    let change =
+        backup_vault::patch(request.app, request.call(), &request.vault()?, decode).await?;
+    let version = &request.req.api_version;
+    Ok(match change.operation {
+        None => ArmResponse::ok(encode::resource(&change.vault)),
+        Some(operation) => {
+            let response = ArmResponse::accepted();
+            announce(request.app, response, &operation, version, Announce::VaultUpdate)
+        }
     })
 }
 

@@ -2,15 +2,20 @@
 
 use coffer_azure::duration::format_time;
 use coffer_azure::{BackupInstance, DeletedBackupInstance, DeletionInfo};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Request;
 use crate::app::dataprotection::state::{InstanceState, read_state, without_state};
+use crate::app::dataprotection::{Paged, Resource};
 use crate::clock::SECOND_US;
-use crate::db::{Paged, Resource};
 use crate::error::Error;
 use crate::http::ArmResponse;
+
+/// What is escaped in a segment of a path.
+const IN_A_SEGMENT: AsciiSet =
+    NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'=');
 
 /// How long soft deleted data is kept without charge, at the end of its retention.
 const FREE_US: i64 = 14 * 86_400 * SECOND_US;
@@ -115,10 +120,7 @@ fn next_link(request: Request<'_>, after: &str) -> String {
     let mut url = request.app.endpoint().to_owned();
     for segment in &request.req.segments {
         url.push('/');
-        url.push_str(
-            &percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC)
-                .to_string(),
-        );
+        url.extend(utf8_percent_encode(segment, &IN_A_SEGMENT));
     }
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("api-version", request.req.api_version.as_str());

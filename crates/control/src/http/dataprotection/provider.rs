@@ -1,5 +1,7 @@
 //! `operations`, `checkNameAvailability`, `checkFeatureSupport`, and the list of resource guard proxies.
 
+use coffer_azure::{CheckNameAvailabilityRequest, CheckNameAvailabilityResult};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Request;
@@ -31,25 +33,24 @@ pub(super) async fn operations(_request: Request<'_>) -> Result<ArmResponse, Err
 
 /// `POST …/locations/{location}/checkNameAvailability`.
 pub(super) async fn check_name_availability(request: Request<'_>) -> Result<ArmResponse, Error> {
-    let body: Value = request.req.decode()?;
-    let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
-    let body = match provider::check_name_availability(
-        request.app,
-        request.call(),
-        &request.scope.id()?,
-        name,
-    )
-    .await?
-    {
-        NameAvailability::Available => json!({ "nameAvailable": true }),
-        NameAvailability::Taken(message) => {
-            json!({ "message": message, "nameAvailable": false, "reason": "AlreadyExists" })
-        }
-        NameAvailability::Invalid(message) => {
-            json!({ "message": message, "nameAvailable": false, "reason": "Invalid" })
-        }
+    let decode = || {
+        let body: CheckNameAvailabilityRequest = request.req.decode()?;
+        Ok(body.name.unwrap_or_default())
     };
-    Ok(ArmResponse::ok(body))
+    let group = request.scope.id()?;
+    let availability =
+        provider::check_name_availability(request.app, request.call(), &group, decode).await?;
+    let (message, reason) = match availability {
+        NameAvailability::Available => (None, None),
+        NameAvailability::Taken(message) => (Some(message), Some("AlreadyExists")),
+        NameAvailability::Invalid(message) => (Some(message), Some("Invalid")),
+    };
+    let result = CheckNameAvailabilityResult {
+        name_available: Some(reason.is_none()),
+        message,
+        reason: reason.map(str::to_owned),
+    };
+    ArmResponse::encode(StatusCode::OK, &result)
 }
 
 /// `POST …/locations/{location}/checkFeatureSupport`.
