@@ -123,7 +123,7 @@ impl Context {
                 {
                     Ok(()) => {}
                     Err(error) if error.sqlstate().is_some() => {
-                        self.warn("MembershipLeftOut", error.to_string())
+                        self.warn("MembershipLeftOut", error.to_string());
                     }
                     Err(error) => return Err(error),
                 }

@@ -48,7 +48,7 @@ pub async fn drop_temporary_database(target: &ConnectOptions, name: &str) -> Res
         {
             Ok(()) => return Ok(()),
             Err(error) if in_use(&error) && attempt < DROP_ATTEMPTS => {
-                tokio::time::sleep(DROP_PAUSE).await
+                tokio::time::sleep(DROP_PAUSE).await;
             }
             Err(error) => return Err(error),
         }

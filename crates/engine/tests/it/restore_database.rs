@@ -89,3 +89,39 @@ async fn a_role_that_may_only_create_databases_restores() {
     let grants = "SELECT has_table_privilege('app_owner', 't', 'SELECT'), (SELECT count FROM m), encode(lo_get(4711), 'hex')";
     assert_eq!(source.server.psql("copy", grants).expect("grants"), "t|100|0102");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_create_roles_gives_everything_back_to_its_owner() {
+    let source = Fixture::start().await;
+    source.sql(
+        "CREATE ROLE one; CREATE ROLE two; CREATE ROLE together; GRANT together TO one;
+         CREATE SCHEMA s AUTHORIZATION one; SET ROLE one; CREATE TABLE s.t (id int PRIMARY KEY); INSERT INTO s.t VALUES (1), (2);
+         CREATE SEQUENCE s.q; GRANT SELECT ON s.t TO two; SELECT lo_from_bytea(4711, '\\x0102'); RESET ROLE",
+    );
+    let (backup, _) = source.backup().await;
+    let target = Fixture::start().await;
+    target.sql("CREATE ROLE maker LOGIN CREATEDB CREATEROLE PASSWORD 'secret'");
+    let mut request = source.restore_request(&backup.recovery_point_id, "copy");
+    request.target = target.source_as("maker", "secret").with_database("postgres");
+    let outcome = source.restore(request).await.expect("a restore");
+    assert!(outcome.proof.equal && outcome.proof.not_proved.is_empty(), "{:?}", outcome.proof);
+    let owners = "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 's'::regnamespace";
+    assert_eq!(target.server.psql("copy", owners).expect("owners"), "one");
+    let rest = "SELECT pg_get_userbyid(nspowner), has_table_privilege('two', 's.t', 'SELECT'), pg_has_role('one', 'together', 'MEMBER'), \
+         (SELECT pg_get_userbyid(lomowner) FROM pg_largeobject_metadata) FROM pg_namespace WHERE nspname = 's'";
+    assert_eq!(target.server.psql("copy", rest).expect("the rest"), "one|t|t|one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_table_is_read_back_in_pieces() {
+    let source = Fixture::start().await;
+    // More blocks than one statement of the proof reads.
+    source.sql(
+        "CREATE TABLE wide (id int, filler char(2000)); ALTER TABLE wide ALTER filler SET STORAGE PLAIN;
+         INSERT INTO wide SELECT i, 'x' FROM generate_series(1, 33000) i",
+    );
+    let (backup, manifest) = source.backup().await;
+    let outcome = source.restore(source.restore_request(&backup.recovery_point_id, "copy")).await.expect("a restore");
+    assert!(outcome.proof.equal);
+    assert_eq!((outcome.proof.rows, outcome.bytes), (33_000, manifest.totals.content.text_bytes));
+}

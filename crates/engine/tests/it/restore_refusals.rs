@@ -70,7 +70,7 @@ async fn rows_that_were_changed_behind_our_back_are_found() {
     let (server, password) = (fixture.server.port(), fixture.server.password().to_owned());
     let tamper = move || {
         let uri = format!("postgres://postgres:{password}@127.0.0.1:{server}/{TEMPORARY}");
-        let done = std::process::Command::new("psql").args([&uri, "-c", "UPDATE t SET v = 'x' WHERE id = 77"]).status();
+        let done = std::process::Command::new("psql").args(["-qc", "UPDATE t SET v = 'x' WHERE id = 77", &uri]).status();
         assert!(done.expect("psql").success());
     };
     let monitor = Arc::new(OnPhase::new(Phase::Proof, tamper));
@@ -82,7 +82,15 @@ async fn rows_that_were_changed_behind_our_back_are_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_in_any_phase_it_leaves_nothing() {
-    let (fixture, point, _) = small().await;
+    let fixture = Fixture::start().await;
+    // A database with a subscription can't simply be dropped.
+    fixture.sql(
+        "CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 1000);
+         CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM t;
+         CREATE SUBSCRIPTION elsewhere CONNECTION 'host=127.0.0.1 port=1' PUBLICATION p WITH (connect = false)",
+    );
+    let (backup, _) = fixture.backup().await;
+    let point = backup.recovery_point_id;
     let phases = [
         Phase::Check,
         Phase::CreateDatabase,
