@@ -13,6 +13,7 @@ mod dispatcher;
 mod hold;
 mod identity;
 mod large_objects;
+mod lists;
 mod previous;
 mod reporter;
 mod run;

@@ -104,13 +104,24 @@ fn warnings(server: &Server, pg_dump: &Tool) -> Vec<Warning> {
             "the source is a standby: unlogged tables can't be read and are left out".to_owned(),
         );
     }
-    let patched = PATCHED_MINORS.iter().find(|(of, _)| *of == major).map(|(_, minor)| *minor);
     let minor = server.version_num % 10_000;
-    if let Some(patched) = patched.filter(|patched| minor < *patched) {
+    if let Some(patched) = patched_minor(major).filter(|patched| minor < *patched) {
         warn(
             "UnpatchedServer",
             format!(
                 "the server has version {major}.{minor}; {major}.{patched} closes security holes in dumps and tools"
+            ),
+        );
+    }
+    let tool_minor = pg_dump.version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+    if let (Some(patched), Some(minor)) = (patched_minor(pg_dump.major), tool_minor)
+        && minor < patched
+    {
+        warn(
+            "UnpatchedTool",
+            format!(
+                "pg_dump has version {}; {}.{patched} closes security holes",
+                pg_dump.version, pg_dump.major
             ),
         );
     }
@@ -121,4 +132,8 @@ fn warnings(server: &Server, pg_dump: &Tool) -> Vec<Warning> {
         );
     }
     warnings
+}
+
+fn patched_minor(major: u32) -> Option<u32> {
+    PATCHED_MINORS.iter().find(|(of, _)| *of == major).map(|(_, minor)| *minor)
 }

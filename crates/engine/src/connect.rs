@@ -30,6 +30,8 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Time between keepalives, and how many may go unanswered.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 6;
+/// Time that a session has to take leave before its connection is closed under it.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// A peer that went away without a word is noticed within this.
 pub const KEEPALIVE_DEAD: Duration = Duration::from_secs(90);
 
@@ -240,8 +242,15 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // A running COPY would otherwise be read to its end before the connection closes.
-        self.task.abort();
+        // The driver takes leave of the server once its handle is gone, but would first read a running COPY to its end.
+        let task = self.task.abort_handle();
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                tokio::time::sleep(CLOSE_GRACE).await;
+                task.abort();
+            })),
+            Err(_) => task.abort(),
+        }
     }
 }
 

@@ -133,9 +133,7 @@ impl Tool {
             .env("PGSERVICEFILE", "/dev/null")
             .env("PGSSLCERT", "/nonexistent")
             .env("PGSSLKEY", "/nonexistent")
-            .env("PGGSSENCMODE", "disable")
-            // libpq without a server's limit would else inherit the role's settings, which may end a long run.
-            .env("PGOPTIONS", "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0");
+            .env("PGGSSENCMODE", "disable");
         if let Some(password) = &options.password {
             command.env("PGPASSWORD", password.expose_secret());
         }

@@ -27,13 +27,12 @@ pub(super) async fn copy_range(
     job: &Job,
 ) -> Result<Range> {
     let what = format!("copy {}", job.table.facts.display_name());
+    let failure = |error| copy_failure(&what, job, &error);
     let rows = connection.copy_out(statement(job, &context.encoding).as_str()).await;
-    let mut rows = pin!(rows.map_err(|error| Error::sql(what.as_str(), &error))?);
+    let mut rows = pin!(rows.map_err(failure)?);
     let mut cutter = Cutter::new(context, stream, job.candidates.clone());
     let mut reported = 0;
-    while let Some(message) =
-        rows.try_next().await.map_err(|error| Error::sql(what.as_str(), &error))?
-    {
+    while let Some(message) = rows.try_next().await.map_err(failure)? {
         reported += message.len() as u64;
         cutter.take(&message).await?;
         if reported >= REPORT_BYTES {
@@ -47,6 +46,33 @@ pub(super) async fn copy_range(
     context.reporter.report(Phase::Data, Some(job.table.facts.display_name()));
     let (start_block, end_block) = (job.start_block, job.end_block);
     Ok(Range { start_block, end_block, chunks, content, fingerprint: None })
+}
+
+/// The server builds a row's text in one piece of at most a gigabyte; a larger row can't be had as text at all.
+fn copy_failure(what: &str, job: &Job, error: &tokio_postgres::Error) -> Error {
+    let table = job.table.facts.display_name();
+    match Error::sql(what, error) {
+        Error::Sql { sqlstate, message, .. }
+            if sqlstate == "54000"
+                || (sqlstate == "XX000" && message.contains("memory alloc request size")) =>
+        {
+            Error::Unsupported {
+                code: "RowTooLarge",
+                message: format!(
+                    "table {table} has a row of more than a gigabyte as text, which can't be backed up yet"
+                ),
+            }
+        }
+        Error::Sql { sqlstate, message, .. }
+            if sqlstate == "53200" && message.contains("shared memory") =>
+        {
+            super::hold::too_many_tables()
+        }
+        Error::Sql { context, sqlstate, message, relation } => {
+            Error::Sql { context, sqlstate, message, relation: relation.or(Some(table)) }
+        }
+        other => other,
+    }
 }
 
 /// Bytes read between two reports of progress.

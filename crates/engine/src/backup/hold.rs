@@ -145,15 +145,18 @@ async fn rewritten_or(connection: &Connection, error: Error) -> Result<Attempt> 
         }
         Some("53200") => {
             execute(connection, "let go of the locks", "ROLLBACK").await?;
-            Err(Error::Unsupported {
-                code: "TooManyTables",
-                message:
-                    "the server's lock table is too small for all tables of the database; raise \
-                          max_locks_per_transaction"
-                        .to_owned(),
-            })
+            Err(too_many_tables())
         }
         _ => Err(error),
+    }
+}
+
+/// With all our locks, the tool's own and everybody else's, the server has no room for another.
+pub(super) fn too_many_tables() -> Error {
+    Error::Unsupported {
+        code: "TooManyTables",
+        message: "the server's lock table is too small for all tables of the database; raise max_locks_per_transaction"
+            .to_owned(),
     }
 }
 

@@ -2,27 +2,25 @@
 
 use std::sync::Arc;
 
-use coffer_store::{ChunkKind, Lease, PackStream, Repository, Writer, WriterOptions};
-use serde::Serialize;
+use coffer_store::{Lease, Repository, Writer, WriterOptions};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use crate::catalog::database::{self, Server, lsn_number};
-use crate::catalog::relation::TableFacts;
-use crate::catalog::{materialized_view, relation, role, sequence};
+use crate::catalog::relation::{self, TableFacts};
 use crate::check::{self, CTID_RANGES_SINCE, SourceReport};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::manifest::{
-    DatabaseManifest, ENGINE_FORMAT, NotProved, Part, SchemaArchive, Snapshot, Totals, Warning,
+    DatabaseManifest, ENGINE_FORMAT, NotProved, SchemaArchive, Snapshot, Totals, Warning,
 };
 use crate::monitor::{Monitor, Phase};
-use crate::part::PartWriter;
 use crate::session;
 
 use super::collector::{Collected, collect};
 use super::dispatcher::{OUTSTANDING_MAX, dispatch};
 use super::hold::{self, Hold, LockRetry};
+use super::lists::Lists;
 use super::previous::Previous;
 use super::reporter::{Cancellers, Reporter};
 use super::{BackupOutcome, BackupRequest, identity, large_objects, schema, worker};
@@ -99,7 +97,7 @@ impl Run {
             read_tables(&context, tables, self.request.options.workers).await?;
 
         let mut stream = context.writer.stream();
-        let lists =
+        let mut lists =
             Lists { context: &context, not_proved: &mut not_proved, warnings: &mut warnings };
         let schema_archive = SchemaArchive {
             toc: lists.schema(&mut stream, &toc).await?,
@@ -108,7 +106,6 @@ impl Run {
         };
         let large_objects = large_objects::store(&context, &mut stream).await?;
         self.reporter.report(Phase::Lists, None);
-        let mut lists = lists;
         let roles = lists.roles(&mut stream, server.major()).await?;
         let materialized_views = lists.materialized_views(&mut stream).await?;
         let sequences = lists.sequences(&mut stream, &free).await?;
@@ -306,66 +303,6 @@ async fn read_tables(
         return Err(Error::Protocol { context: "read rows".to_owned(), message });
     }
     Ok(collected)
-}
-
-/// Everything that is neither rows nor large objects.
-struct Lists<'a> {
-    context: &'a Context,
-    not_proved: &'a mut Vec<NotProved>,
-    warnings: &'a mut Vec<Warning>,
-}
-
-impl Lists<'_> {
-    async fn schema(&self, stream: &mut PackStream, toc: &[u8]) -> Result<Part> {
-        let previous = self.context.previous.chunks(|root| &root.schema.toc.chunks);
-        let mut part = PartWriter::with_previous(ChunkKind::SchemaArchive, previous);
-        part.bytes(stream, toc).await?;
-        part.count_item();
-        part.finish(stream).await
-    }
-
-    async fn roles(&self, stream: &mut PackStream, major: u32) -> Result<Part> {
-        let roles = role::roles(&self.context.hold.connection, major).await?;
-        let previous = self.context.previous.chunks(|root| &root.roles.chunks);
-        write_list(stream, ChunkKind::Roles, previous, &roles).await
-    }
-
-    async fn materialized_views(&mut self, stream: &mut PackStream) -> Result<Part> {
-        let views = materialized_view::materialized_views(&self.context.hold.connection).await?;
-        self.not_proved.extend(views.iter().filter(|view| view.populated).map(|view| NotProved {
-            object: format!("materialized view {}.{}", view.schema, view.name),
-            reason: "it is refreshed from the restored tables, not stored".to_owned(),
-        }));
-        let previous = self.context.previous.chunks(|root| &root.materialized_views.chunks);
-        write_list(stream, ChunkKind::MaterializedViewList, previous, &views).await
-    }
-
-    /// Named under the snapshot, read outside it and after it, so that no row has a number that is still to come.
-    async fn sequences(&mut self, stream: &mut PackStream, free: &Connection) -> Result<Part> {
-        let names = sequence::sequences(&self.context.hold.connection).await?;
-        let (sequences, gone) = sequence::positions(free, &names).await?;
-        self.warnings.extend(gone.iter().map(|(schema, name)| Warning {
-            code: "SequenceGone".to_owned(),
-            message: format!(
-                "sequence {schema}.{name} was dropped during the backup; it comes back at its start"
-            ),
-        }));
-        let previous = self.context.previous.chunks(|root| &root.sequences.chunks);
-        write_list(stream, ChunkKind::SequenceList, previous, &sequences).await
-    }
-}
-
-async fn write_list<T: Serialize>(
-    stream: &mut PackStream,
-    kind: ChunkKind,
-    previous: Vec<coffer_store::ChunkRef>,
-    items: &[T],
-) -> Result<Part> {
-    let mut part = PartWriter::with_previous(kind, previous);
-    for item in items {
-        part.line(stream, item).await?;
-    }
-    part.finish(stream).await
 }
 
 /// The snapshot's record, once the server's log is durable up to it.

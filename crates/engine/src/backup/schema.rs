@@ -60,7 +60,10 @@ pub(super) async fn archive(
     let status = child.wait().await.map_err(Error::io("wait for pg_dump"))?;
     if !status.success() {
         let stderr = scrub(&stderr, source);
-        // The statement is quoted in every language that the server may speak; the message is not.
+        // Parameters and statements are the same in every language that the server may speak; messages are not.
+        if stderr.contains("max_locks_per_transaction") {
+            return Err(super::hold::too_many_tables());
+        }
         if stderr.contains("LOCK TABLE") && started.elapsed() >= lock_timeout {
             let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             return Err(Error::LockTimeout { waited_ms, message: stderr });

@@ -52,11 +52,16 @@ pub(super) async fn work(
     context.cancellers.add(&connection);
     let mut stream = context.writer.stream();
     let mut jobs_left = 0;
+    let mut in_transaction = false;
     loop {
         let job = jobs.lock().await.recv().await;
         let Some(job) = job else { break };
         if jobs_left == 0 {
+            if in_transaction {
+                execute(&connection, "end a transaction", "ROLLBACK").await?;
+            }
             import_snapshot(&connection, &context.hold.snapshot_name).await?;
+            in_transaction = true;
             jobs_left = JOBS_PER_TRANSACTION;
         }
         jobs_left -= 1;
@@ -107,10 +112,10 @@ async fn finish(stream: PackStream) -> Result<()> {
     stream.finish().await.map_err(Error::store("store rows"))
 }
 
-/// Begins a transaction on the exported snapshot, ending the one before.
+/// Begins a transaction on the exported snapshot.
 async fn import_snapshot(connection: &Connection, name: &str) -> Result<()> {
     let sql = format!(
-        "ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}; \
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}; \
          SET LOCAL lock_timeout = '{LOCK_WAIT}'",
         quote_literal(name)
     );

@@ -5,6 +5,7 @@ mod backup_failures;
 mod backup_locks;
 mod backup_privileges;
 mod backup_repeated;
+mod backup_reports;
 mod check;
 mod restore_database;
 mod restore_files;
