@@ -1,6 +1,7 @@
 //! What a backup instance protects, and with which credentials.
 
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::tagged::{object_type, tagged, text_enum};
@@ -101,9 +102,14 @@ pub struct SecretStoreResource {
     /// The secret's address, with or without a version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
-    /// Never written by the service but as `null`, and not kept when sent.
-    #[serde(default)]
+    /// Always absent, and written as `null`: a value that a client sends is not even kept in memory.
+    #[serde(default, deserialize_with = "dropped")]
     pub value: Option<String>,
+}
+
+/// Reads anything as absent.
+fn dropped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| None)
 }
 
 text_enum! {
@@ -113,5 +119,29 @@ text_enum! {
         Invalid = "Invalid",
         /// A key vault.
         AzureKeyVault = "AzureKeyVault",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::AuthCredentials;
+    use crate::decode_value;
+
+    #[test]
+    fn a_secrets_value_is_dropped_and_written_as_null() {
+        let credentials: AuthCredentials = decode_value(json!({
+            "secretStoreResource": {"uri": "https://x", "secretStoreType": "azureKeyVault", "value": "hunter2"}
+        }))
+        .unwrap();
+        let written = serde_json::to_value(&credentials).unwrap();
+        assert_eq!(
+            written,
+            json!({
+                "objectType": "SecretStoreBasedAuthCredentials",
+                "secretStoreResource": {"secretStoreType": "AzureKeyVault", "uri": "https://x", "value": null}
+            })
+        );
     }
 }

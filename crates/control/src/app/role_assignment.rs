@@ -170,6 +170,13 @@ impl App {
             Some(principal_id) => rows::list_for_principal(self.db.read(), principal_id).await?,
             None => rows::list(self.db.read()).await?,
         };
+        if all.len() >= rows::LIST_ROWS_MAX as usize {
+            return Err(Error::invalid(
+                "TooManyRoleAssignments",
+                "There are too many role assignments for one list. Ask for those of a principal: \
+                 $filter=principalId eq '{object id}'.",
+            ));
+        }
         Ok(all
             .iter()
             .filter(|assignment| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use coffer_azure::ResourceId;
 use coffer_azure::key_vault::SecretBundle;
 use http::{Method, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::neighbour::{method_not_allowed, next_link_at};
@@ -43,7 +44,7 @@ pub async fn dispatch(
         }
         (_, ["secrets"] | ["secrets", _, "versions"]) => Err(method_not_allowed(req, "GET")),
         (&Method::PUT, ["secrets", _]) => {
-            bundle(&app.secret_set(&req.caller, &id, name, req.decode()?).await?)
+            bundle(&app.secret_set(&req.caller, &id, name, body(req)?).await?)
         }
         (&Method::GET, ["secrets", _]) => {
             bundle(&app.secret_get(&req.caller, &id, name, None).await?)
@@ -53,7 +54,7 @@ pub async fn dispatch(
         }
         (&Method::PATCH, ["secrets", _, rest @ ..]) if rest.len() < 2 => {
             let version = rest.first().copied();
-            bundle(&app.secret_update(&req.caller, &id, name, version, req.decode()?).await?)
+            bundle(&app.secret_update(&req.caller, &id, name, version, body(req)?).await?)
         }
         (&Method::DELETE, ["secrets", _]) => {
             bundle(&app.secret_delete(&req.caller, &id, name).await?)
@@ -86,6 +87,17 @@ async fn deleted(
             "The path is not one of a key vault's deleted secrets.",
         )),
     }
+}
+
+/// Reads the body. What is wrong in it is named but, since it may be a secret, not quoted: the log has every error.
+fn body<T: DeserializeOwned>(req: &ArmRequest) -> Result<T, Error> {
+    req.decode().map_err(|error| match error.target.as_deref() {
+        Some(place) => Error::invalid_content(format!(
+            "The request content was invalid: a member is missing or has the wrong type at '{place}'."
+        ))
+        .with_target(place),
+        None => Error::invalid_content("The request content was invalid: it is not a JSON object of a secret."),
+    })
 }
 
 fn bundle(bundle: &SecretBundle) -> Result<ArmResponse, Error> {

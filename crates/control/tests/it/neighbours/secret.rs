@@ -114,7 +114,11 @@ async fn what_is_refused() {
         .expect_error(400, "BadParameter");
     let refused = set(&h, "s", json!({"value": {"hunter": 2}})).await;
     refused.expect_error(400, "InvalidRequestContent");
+    let refused =
+        set(&h, "s", json!({"value": 271828})).await.expect_error(400, "InvalidRequestContent");
+    assert!(!refused.body.to_string().contains("271828"));
     set(&h, "s", json!({})).await.expect_error(400, "InvalidRequestContent");
+    set(&h, "s", json!(["x"])).await.expect_error(400, "InvalidRequestContent");
     h.call(Method::POST, &format!("/secrets/s?{VERSION}"), None)
         .await
         .expect_error(405, "MethodNotAllowed");
