@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-import harness
+import harness  # first: it says where the quickstart's modules are
 from postgres import Server
 
 # Longest walk: seconds where nothing else runs.

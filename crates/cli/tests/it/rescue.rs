@@ -49,7 +49,7 @@ impl Stored {
             recovery_point_id: self.recovery_point.clone(),
             labels: [("tag".to_owned(), "Default".to_owned())].into(),
             options: BackupOptions::default(),
-            work_dir: self.directory.path().join("work"),
+            work_dir: self.directory.path().to_owned(),
         };
         let monitor = Arc::new(SilentMonitor);
         Box::pin(backup(request, &repository, &lease, monitor, CancellationToken::new())).await?;
