@@ -43,26 +43,26 @@ impl DecodeError {
     }
 }
 
-/// Reads a body.
+/// Reads a body, which is an object in all of ARM.
 ///
 /// # Errors
-/// [`DecodeError`] when it is not JSON (nested deeper than 128 levels counts as such), a required
+/// [`DecodeError`] when it is not a JSON object (nested deeper than 128 levels counts as such), a required
 /// member is missing, or a member has the wrong type or a value that its type does not know.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
-    let value = serde_json::from_slice(body)
+    let value: Value = serde_json::from_slice(body)
         .map_err(|error| DecodeError::new(String::new(), &format!("not valid JSON: {error}")))?;
-    decode_value(value)
-}
-
-/// Reads a body that was parsed already.
-///
-/// # Errors
-/// As [`decode`].
-pub fn decode_value<T: DeserializeOwned>(mut value: Value) -> Result<T, DecodeError> {
     // serde would read an array as the members of a struct in turn.
     if !value.is_object() {
         return Err(DecodeError::new(String::new(), "a JSON object is expected"));
     }
+    decode_value(value)
+}
+
+/// Reads a body, or a part of one, that was parsed already.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_value<T: DeserializeOwned>(mut value: Value) -> Result<T, DecodeError> {
     normalise(&mut value);
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();

@@ -46,7 +46,7 @@ fn an_error_names_its_place() {
     let error = decode_value::<Outer>(json!({"policyInfo": {}})).unwrap_err();
     assert_eq!(error.path, "policyInfo");
     assert_eq!(error.message, "missing field `policyId`");
-    let error = decode_value::<Outer>(json!([1])).unwrap_err();
+    let error = decode::<Outer>(b"[{}]").unwrap_err();
     assert_eq!((error.path.as_str(), error.message.as_str()), ("", "a JSON object is expected"));
 }
 
