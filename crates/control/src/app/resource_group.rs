@@ -6,15 +6,18 @@ use serde_json::{Map, Value, json};
 use super::{App, Caller};
 use crate::authz::authorization_failed;
 use crate::config::location_key;
-use crate::db::resource::{RESOURCE_GROUP_KIND, resource_group_not_found, resource_ids_in_group};
+use crate::db::resource::{
+    RESOURCE_GROUP_KIND, resource_group_not_found, resource_ids_in_group, resource_list_in_groups,
+};
 use crate::db::{
-    NewResource, Page, Paged, Resource, resource_delete, resource_get, resource_insert,
-    resource_list, resource_update, role_assignment,
+    NewResource, Page, Paged, Resource, resource_delete, resource_exists, resource_get,
+    resource_insert, resource_list, resource_update, role_assignment,
 };
 use crate::error::Error;
 
 const READ: &str = "Microsoft.Resources/subscriptions/resourceGroups/read";
 const WRITE: &str = "Microsoft.Resources/subscriptions/resourceGroups/write";
+const READ_RESOURCES: &str = "Microsoft.Resources/subscriptions/resources/read";
 const DELETE: &str = "Microsoft.Resources/subscriptions/resourceGroups/delete";
 
 const NAME_CHARS_MAX: usize = 90;
@@ -134,6 +137,32 @@ impl App {
         let mut found =
             resource_list(self.db.read(), subscription, None, RESOURCE_GROUP_KIND, page).await?;
         found.items.retain(|group| grants.allow(READ, false, &group.id));
+        Ok(found)
+    }
+
+    /// The resources that stand directly in a group, or in all groups of a subscription, as far as the caller may read
+    /// them.
+    ///
+    /// # Errors
+    /// The caller has no role in the scope at all, or there is no such group.
+    pub async fn resource_list_within(
+        &self,
+        caller: &Caller,
+        scope: &ResourceId,
+        page: &Page,
+    ) -> Result<Paged<Resource>, Error> {
+        let grants = self.grants(&caller.principal_id).await?;
+        if !grants.reach(scope) {
+            return Err(authorization_failed(caller, READ_RESOURCES, scope));
+        }
+        let is_group = scope.resource_group().is_some();
+        if is_group && !resource_exists(self.db.read(), scope).await? {
+            return Err(resource_group_not_found(scope.name()));
+        }
+        let mut found = resource_list_in_groups(self.db.read(), scope, page).await?;
+        found.items.retain(|resource| {
+            grants.allow(&format!("{}/read", resource.id.resource_type()), false, &resource.id)
+        });
         Ok(found)
     }
 

@@ -320,6 +320,29 @@ pub async fn resource_ids_in_group<'e>(
     rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
 }
 
+/// The resources of every kind that stand directly in `scope`, a group, or in all groups of `scope`, a subscription.
+///
+/// # Errors
+/// The database fails.
+pub async fn resource_list_in_groups<'e>(
+    executor: impl Executor<'e>,
+    scope: &ResourceId,
+    page: &Page,
+) -> Result<Paged<Resource>, Error> {
+    let rows = sqlx::query(
+        "SELECT id, kind, parent, subscription, resource_group, body, version, created_us, updated_us \
+         FROM resources WHERE parent IN (SELECT key FROM resources WHERE kind = $1 AND (key = $2 OR parent = $2)) \
+         AND key > $3 ORDER BY key LIMIT $4",
+    )
+    .bind(RESOURCE_GROUP_KIND)
+    .bind(scope.key())
+    .bind(page.after.as_deref().unwrap_or_default())
+    .bind(i64::from(page.limit()) + 1)
+    .fetch_all(executor)
+    .await?;
+    paged(&rows, page)
+}
+
 /// The resources of one kind (lower-cased) in the whole installation.
 ///
 /// # Errors

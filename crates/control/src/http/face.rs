@@ -152,6 +152,9 @@ async fn arm(front: &Front, incoming: Incoming, route: ArmRoute) -> Result<ArmRe
         ArmRoute::ResourceGroup(id, name) => {
             resource_group::dispatch(app, &request, &id, &name).await
         }
+        ArmRoute::Resources(id, group) => {
+            resource_group::resources(app, &request, &id, group.as_deref()).await
+        }
         ArmRoute::Provider(scope) => {
             let outcome = Box::pin(provider(app, &request, &scope)).await;
             missing_group_first(app, &scope, outcome).await

@@ -76,6 +76,40 @@ pub(super) async fn list(
     Ok(ArmResponse::ok(request.list_body(app, value, found.next.as_deref())))
 }
 
+/// The resources of a group, or of all groups of a subscription.
+pub(super) async fn resources(
+    app: &App,
+    request: &ArmRequest,
+    subscription: &str,
+    group: Option<&str>,
+) -> Result<ArmResponse, Error> {
+    if request.method != Method::GET {
+        return Err(method_not_allowed(&request.method));
+    }
+    let scope = match group {
+        Some(group) => ResourceId::group(subscription, group),
+        None => ResourceId::subscription(subscription),
+    };
+    let scope = parse_id(scope.as_str())?;
+    let found = app.resource_list_within(&request.caller, &scope, &request.page()).await?;
+    let value = found.items.iter().map(generic_body).collect();
+    Ok(ArmResponse::ok(request.list_body(app, value, found.next.as_deref())))
+}
+
+/// What every resource has, whatever its provider.
+fn generic_body(resource: &Resource) -> Value {
+    let mut out = Map::new();
+    out.insert("id".to_owned(), json!(resource.id.as_str()));
+    out.insert("name".to_owned(), json!(resource.id.name()));
+    out.insert("type".to_owned(), json!(resource.id.resource_type()));
+    for shared in ["location", "tags"] {
+        if let Some(value) = resource.body.get(shared).filter(|value| !value.is_null()) {
+            out.insert(shared.to_owned(), value.clone());
+        }
+    }
+    Value::Object(out)
+}
+
 fn body(group: &Resource) -> Value {
     let mut out = Map::new();
     out.insert("id".to_owned(), json!(group.id.as_str()));

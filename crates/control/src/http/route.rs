@@ -48,6 +48,8 @@ pub(super) enum ArmRoute {
     ResourceGroups(String),
     /// `/subscriptions/{s}/resourceGroups/{g}`.
     ResourceGroup(String, String),
+    /// `/subscriptions/{s}[/resourceGroups/{g}]/resources`, with the subscription and the group.
+    Resources(String, Option<String>),
     /// `/subscriptions/{s}/providers[/{namespace}[/register]]`.
     Providers { subscription: String, namespace: Option<String>, register: bool },
     /// Anything below `/providers/{namespace}/` at any scope.
@@ -133,6 +135,10 @@ fn arm(segments: &[String], words: &[&str]) -> ArmRoute {
         ["subscriptions", _, "locations"] => ArmRoute::Locations(name(1)),
         ["subscriptions", _, "resourcegroups"] => ArmRoute::ResourceGroups(name(1)),
         ["subscriptions", _, "resourcegroups", _] => ArmRoute::ResourceGroup(name(1), name(3)),
+        ["subscriptions", _, "resources"] => ArmRoute::Resources(name(1), None),
+        ["subscriptions", _, "resourcegroups", _, "resources"] => {
+            ArmRoute::Resources(name(1), Some(name(3)))
+        }
         ["subscriptions", _, "providers"] => {
             ArmRoute::Providers { subscription: name(1), namespace: None, register: false }
         }

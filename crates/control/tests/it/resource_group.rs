@@ -61,6 +61,29 @@ async fn a_group_that_is_not_empty_is_not_deleted() {
 }
 
 #[tokio::test]
+async fn what_is_in_a_group_is_listed() {
+    let h = Harness::start().await;
+    let group = h.group("g").await;
+    let vault = format!("{}/providers/Microsoft.KeyVault/vaults/coffer", h.group_path("coffer"));
+    let list = &h;
+    let of =
+        |scope: String| async move { list.call(Method::GET, &scope, None).await.expect(200).body };
+    assert_eq!(of(format!("{group}/resources")).await["value"], json!([]));
+    for scope in [h.group_path("coffer"), h.subscription_path()] {
+        let found = of(format!("{scope}/resources")).await;
+        assert_eq!(found["value"].as_array().unwrap().len(), 1, "{found}");
+        assert_eq!(found["value"][0]["id"], vault.as_str());
+        assert_eq!(found["value"][0]["type"], "Microsoft.KeyVault/vaults");
+        assert_eq!(found["value"][0]["location"], "local");
+    }
+    let missing = format!("{}/resources", h.group_path("missing"));
+    h.call(Method::GET, &missing, None).await.expect_error(404, "ResourceGroupNotFound");
+    let nobody = h.user("nobody").await;
+    h.call_as(&nobody, Method::GET, &missing, None).await.expect_error(403, "AuthorizationFailed");
+    h.stop().await;
+}
+
+#[tokio::test]
 async fn a_missing_group_is_named_instead_of_what_would_be_in_it() {
     let h = Harness::start().await;
     let path =
