@@ -81,6 +81,24 @@ async fn a_datasource_is_protected_once() {
 }
 
 #[tokio::test]
+async fn of_many_at_the_same_time_one_protects() {
+    let s = Scene::start().await;
+    let (vault, server) = s.make_all("On").await;
+    let db = database(&server, "empdb11");
+    let puts = (0..8).map(|at| {
+        let instance = format!("{vault}/backupInstances/bi{at}");
+        let body = instance_body(&vault, &db);
+        let s = &s;
+        async move { s.put(&instance, body).await }
+    });
+    let answers = futures::future::join_all(puts).await;
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 400).count(), 7, "{statuses:?}");
+    s.h.stop().await;
+}
+
+#[tokio::test]
 async fn a_change_is_shown_when_it_is_done() {
     let s = Scene::start().await;
     let (vault, server) = s.make_all("On").await;

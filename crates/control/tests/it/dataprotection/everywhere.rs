@@ -238,3 +238,29 @@ async fn an_operation_has_all_its_addresses() {
         .expect(404);
     s.h.stop().await;
 }
+
+#[tokio::test]
+async fn lists_come_in_pages() {
+    let s = Scene::start().await;
+    for name in ["v1", "v2", "v3"] {
+        s.make_vault(name, "On").await;
+    }
+    let list = format!("{}/providers/Microsoft.DataProtection/backupVaults", s.group);
+    let mut names = Vec::new();
+    let mut next = format!("{list}?$top=2");
+    loop {
+        let page = s.get(&next).await.expect(200);
+        let items = page.body["value"].as_array().unwrap();
+        assert!(items.len() <= 2);
+        names.extend(items.iter().map(|vault| vault["name"].as_str().unwrap().to_owned()));
+        match page.body["nextLink"].as_str() {
+            Some(link) => {
+                assert!(link.starts_with(&s.h.endpoint) && link.contains("api-version="), "{link}");
+                next = link.to_owned();
+            }
+            None => break,
+        }
+    }
+    assert_eq!(names, ["v1", "v2", "v3"]);
+    s.h.stop().await;
+}

@@ -48,6 +48,7 @@ const UNSERVED: &[&str] = &[
 ];
 
 /// The specification, or `None` (after saying so) where it isn't there.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn specification() -> Option<Value> {
     let dir = std::env::var_os("COFFER_SHARED_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),

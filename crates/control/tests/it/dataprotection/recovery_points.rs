@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Scene, database};
 
 /// 2026-11-20T00:00:00Z in microseconds.
-const DAY_ONE: i64 = 1795132800_000_000;
+const DAY_ONE: i64 = 1_795_132_800_000_000;
 const DAY: i64 = 86_400_000_000;
 
 /// Adds `count` recovery points, a day apart.
