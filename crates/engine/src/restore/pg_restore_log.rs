@@ -92,7 +92,11 @@ fn ignored_error(message: &str) -> IgnoredError {
     };
     // Jobs write side by side: a second error may stand in the middle of the first.
     let loss = match command {
-        Some(command) if command.split(COMMAND).all(|command| only_an_attribute(command.trim())) => Loss::Attribute,
+        Some(command)
+            if command.split(COMMAND).all(|command| only_an_attribute(command.trim())) =>
+        {
+            Loss::Attribute
+        }
         _ => Loss::Object,
     };
     let said = without_details(said.strip_prefix("could not execute query: ").unwrap_or(said));
@@ -117,9 +121,12 @@ fn only_an_attribute(command: &str) -> bool {
     const OWNER_ONLY: [&str; 3] = ["ALTER FUNCTION ", "ALTER PROCEDURE ", "ALTER AGGREGATE "];
     let is_owner = command.starts_with("ALTER ")
         && command.rsplit_once(" OWNER TO ").is_some_and(|(_, role)| is_one_name(role));
-    let is_permissive_policy =
-        command.starts_with("CREATE POLICY ") && command.ends_with(';') && !command.contains(" AS RESTRICTIVE ");
-    is_owner || is_permissive_policy || PRIVILEGES.iter().chain(&OWNER_ONLY).any(|start| command.starts_with(start))
+    let is_permissive_policy = command.starts_with("CREATE POLICY ")
+        && command.ends_with(';')
+        && !command.contains(" AS RESTRICTIVE ");
+    is_owner
+        || is_permissive_policy
+        || PRIVILEGES.iter().chain(&OWNER_ONLY).any(|start| command.starts_with(start))
 }
 
 /// Whether the text is a role's name and the end of the statement.
@@ -221,7 +228,9 @@ mod tests {
     #[test]
     fn a_lost_policy_may_only_hide() {
         let lost = |command: &str| {
-            losses(&format!("pg_restore: error: could not execute query: ERROR:  x\nCommand was: {command}\n"))
+            losses(&format!(
+                "pg_restore: error: could not execute query: ERROR:  x\nCommand was: {command}\n"
+            ))
         };
         assert_eq!(lost("CREATE POLICY p ON t TO r USING (true);"), [Loss::Attribute]);
         assert_eq!(lost("CREATE POLICY p ON t AS RESTRICTIVE TO r USING (true);"), [Loss::Object]);

@@ -297,7 +297,9 @@ fn read_statement(table: &Table, blocks: Option<(u64, Option<u64>)>, encoding: &
     let (columns, name) = (columns.join(", "), qualified(&table.schema, &table.name));
     let encoding = quote_literal(encoding);
     if condition.is_empty() && !columns.is_empty() {
-        return format!("COPY {name} ({columns}) TO STDOUT WITH (FORMAT text, ENCODING {encoding})");
+        return format!(
+            "COPY {name} ({columns}) TO STDOUT WITH (FORMAT text, ENCODING {encoding})"
+        );
     }
     format!(
         "COPY (SELECT {columns} FROM ONLY {name}{condition}) TO STDOUT WITH (FORMAT text, ENCODING {encoding})"

@@ -15,14 +15,20 @@ async fn a_rich_database_comes_back_the_same() {
     );
     let before = dump(&fixture.server, DATABASE);
     let (backup, manifest) = fixture.backup().await;
-    let outcome = fixture.restore(fixture.restore_request(&backup.recovery_point_id, "copy")).await.expect("a restore");
+    let outcome = fixture
+        .restore(fixture.restore_request(&backup.recovery_point_id, "copy"))
+        .await
+        .expect("a restore");
     assert!(outcome.proof.equal && outcome.proof.differences.is_empty());
     assert!(outcome.proof.tables > 10, "{:?}", outcome.proof);
     assert_eq!(outcome.rows, manifest.totals.content.rows);
     assert_eq!(outcome.warnings, [], "nothing was lost");
     assert_same(&before, &dump(&fixture.server, "copy"));
     let populated = "SELECT relname, relispopulated FROM pg_class WHERE relkind = 'm' ORDER BY 1";
-    assert_eq!(fixture.server.psql("copy", populated).expect("views"), "all_of_it|t\nfilled|t\nunfilled|f");
+    assert_eq!(
+        fixture.server.psql("copy", populated).expect("views"),
+        "all_of_it|t\nfilled|t\nunfilled|f"
+    );
     let analyzed = "SELECT count(*) > 10 FROM pg_stats WHERE schemaname = 'public'";
     assert_eq!(fixture.server.psql("copy", analyzed).expect("statistics"), "t");
     let orphans = "SELECT count(*) FROM pg_constraint WHERE conname = 'child_parent_id_fkey' AND convalidated";
@@ -40,7 +46,10 @@ async fn roles_are_made_where_they_are_missing() {
     let codes: Vec<_> = outcome.warnings.iter().map(|warning| warning.code.as_str()).collect();
     assert_eq!(codes, ["MissingRoles"], "{:?}", outcome.warnings);
     let roles = "SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname IN ('app_owner', 'reader', 'odd \"role') ORDER BY 1";
-    assert_eq!(target.server.psql("copy", roles).expect("roles"), "app_owner|f\nodd \"role|f\nreader|f");
+    assert_eq!(
+        target.server.psql("copy", roles).expect("roles"),
+        "app_owner|f\nodd \"role|f\nreader|f"
+    );
     assert_same(&dump(&source.server, DATABASE), &dump(&target.server, "copy"));
 }
 
@@ -59,10 +68,11 @@ async fn roles_can_be_ignored() {
     assert_eq!(codes, ["AttributeNotRestored"], "{:?}", outcome.warnings);
     let arguments = ["--no-owner", "--no-acl"];
     let mut expected = dump_with(&source.server, DATABASE, &arguments);
-    expected.retain(|line| !line.starts_with("CREATE POLICY") && !line.contains("Type: POLICY"));
+    expected.retain(|line| !line.starts_with("CREATE POLICY"));
     let mut found = dump_with(&target.server, "copy", &arguments);
     for lines in [&mut expected, &mut found] {
-        lines.retain(|line| !line.is_empty() && line != "--");
+        // Comments tell how large objects of one owner are grouped, and here all have the same.
+        lines.retain(|line| !line.is_empty() && !line.starts_with("--"));
     }
     assert_same(&expected, &found);
 }
@@ -83,7 +93,11 @@ async fn a_role_that_may_only_create_databases_restores() {
     request.target = source.source_as("modest", "secret").with_database("postgres");
     let outcome = source.restore(request).await.expect("a restore");
     assert!(outcome.proof.equal);
-    assert!(outcome.warnings.iter().any(|warning| warning.code == "OwnerNotSet"), "{:?}", outcome.warnings);
+    assert!(
+        outcome.warnings.iter().any(|warning| warning.code == "OwnerNotSet"),
+        "{:?}",
+        outcome.warnings
+    );
     let owners = "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     assert_eq!(source.server.psql("copy", owners).expect("owners"), "modest");
     let grants = "SELECT has_table_privilege('app_owner', 't', 'SELECT'), (SELECT count FROM m), encode(lo_get(4711), 'hex')";
@@ -121,7 +135,10 @@ async fn a_large_table_is_read_back_in_pieces() {
          INSERT INTO wide SELECT i, 'x' FROM generate_series(1, 33000) i",
     );
     let (backup, manifest) = source.backup().await;
-    let outcome = source.restore(source.restore_request(&backup.recovery_point_id, "copy")).await.expect("a restore");
+    let outcome = source
+        .restore(source.restore_request(&backup.recovery_point_id, "copy"))
+        .await
+        .expect("a restore");
     assert!(outcome.proof.equal);
     assert_eq!((outcome.proof.rows, outcome.bytes), (33_000, manifest.totals.content.text_bytes));
 }

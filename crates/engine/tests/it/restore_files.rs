@@ -22,21 +22,24 @@ impl Fixture {
         }
     }
 
-    async fn files(&self, point: &str, prefix: &str) -> Result<FilesOutcome, Error> {
+    pub(crate) async fn files(&self, point: &str, prefix: &str) -> Result<FilesOutcome, Error> {
         let request = self.files_request(point, prefix);
-        restore_files(request, &self.repository, Arc::new(SilentMonitor), CancellationToken::new()).await
+        restore_files(request, &self.repository, Arc::new(SilentMonitor), CancellationToken::new())
+            .await
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.directory.path().join("files")).expect("the directory");
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        let entries =
+            std::fs::read_dir(self.directory.path().join("files")).expect("the directory");
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
 }
 
-fn pg_restore(server: &PostgresServer, arguments: &[&str], archive: &Path) -> String {
+pub(crate) fn pg_restore(server: &PostgresServer, arguments: &[&str], archive: &Path) -> String {
     let output = Command::new(server.bin().join("pg_restore"))
         .args(arguments)
         .arg(archive)
@@ -75,7 +78,11 @@ async fn the_stock_tool_restores_all_of_it() {
     assert_same(&listing(server, &real), &listing(server, &outcome.path));
     for (database, jobs) in [("serial", "1"), ("parallel", "2")] {
         server.create_database(database).expect("a database");
-        pg_restore(server, &["--exit-on-error", "--jobs", jobs, "--dbname", &server.uri(database)], &outcome.path);
+        pg_restore(
+            server,
+            &["--exit-on-error", "--jobs", jobs, "--dbname", &server.uri(database)],
+            &outcome.path,
+        );
         assert_same(&dump_with(server, DATABASE, &[]), &dump_with(server, database, &[]));
     }
     // Everything about the database too, where it is made by the archive.
@@ -118,7 +125,10 @@ async fn an_existing_name_stays_as_it_is_and_failures_leave_nothing() {
     assert!(matches!(error, Error::Unsupported { code: "FilesExist", .. }), "{error}");
     for prefix in ["", ".", "..", "a/b", "a\\b", "a\0b", ".coffer-partial-x", &"x".repeat(201)] {
         let error = fixture.files(point, prefix).await.expect_err(prefix);
-        assert!(matches!(error, Error::Unsupported { code: "FilePrefix", .. }), "{prefix}: {error}");
+        assert!(
+            matches!(error, Error::Unsupported { code: "FilePrefix", .. }),
+            "{prefix}: {error}"
+        );
     }
     let cancel = CancellationToken::new();
     let trigger = cancel.clone();
@@ -134,7 +144,11 @@ async fn an_existing_name_stays_as_it_is_and_failures_leave_nothing() {
 async fn archives_of_the_servers_own_tool_are_read_and_written_back() {
     let fixture = Fixture::rich().await;
     let directory = fixture.directory.path().join("real");
-    dump_with(&fixture.server, DATABASE, &["--format=directory", "--file", directory.to_str().expect("a path")]);
+    dump_with(
+        &fixture.server,
+        DATABASE,
+        &["--format=directory", "--file", directory.to_str().expect("a path")],
+    );
     let bytes = std::fs::read(directory.join("toc.dat")).expect("a table of contents");
     let toc = Toc::read(&bytes).expect("understood");
     assert!(toc.entries.len() > 100);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use coffer_engine::manifest::{DatabaseManifest, Table};
 use coffer_engine::part::PartWriter;
 use coffer_engine::{
-    ConnectOptions, Error, Phase, RestoreRequest, SilentMonitor, TEMPORARY_PREFIX, drop_temporary_database,
-    restore_database, restore_preflight,
+    ConnectOptions, Error, Phase, RestoreRequest, SilentMonitor, TEMPORARY_PREFIX,
+    drop_temporary_database, restore_database, restore_preflight,
 };
 use coffer_store::{ChunkKind, WriterOptions};
 use tokio_util::sync::CancellationToken;
@@ -28,8 +28,10 @@ async fn small() -> (Fixture, String, DatabaseManifest) {
 impl Fixture {
     /// A recovery point like the given one but for what the action does to its tables.
     async fn altered(&self, manifest: &DatabaseManifest, id: &str, alter: impl Fn(&mut Table)) {
-        let mut manifest = DatabaseManifest { recovery_point_id: id.to_owned(), ..manifest.clone() };
-        let writer = self.repository.writer(&self.lease, WriterOptions::default()).await.expect("a writer");
+        let mut manifest =
+            DatabaseManifest { recovery_point_id: id.to_owned(), ..manifest.clone() };
+        let writer =
+            self.repository.writer(&self.lease, WriterOptions::default()).await.expect("a writer");
         let mut stream = writer.stream();
         let mut tables = PartWriter::new(ChunkKind::TableList);
         for mut table in self.list::<Table>(&manifest.tables).await {
@@ -55,8 +57,12 @@ impl Fixture {
 async fn a_difference_fails_the_restore_and_names_the_table() {
     let (fixture, _, manifest) = small().await;
     let id = "f".repeat(32);
-    fixture.altered(&manifest, &id, |table| table.content.hash ^= u128::from(table.name == "u")).await;
-    let Error::ProofFailed { differences } = fixture.fails(fixture.restore_request(&id, "copy")).await else {
+    fixture
+        .altered(&manifest, &id, |table| table.content.hash ^= u128::from(table.name == "u"))
+        .await;
+    let Error::ProofFailed { differences } =
+        fixture.fails(fixture.restore_request(&id, "copy")).await
+    else {
         panic!("another error");
     };
     let objects: Vec<_> = differences.iter().map(|difference| difference.object.as_str()).collect();
@@ -70,12 +76,17 @@ async fn rows_that_were_changed_behind_our_back_are_found() {
     let (server, password) = (fixture.server.port(), fixture.server.password().to_owned());
     let tamper = move || {
         let uri = format!("postgres://postgres:{password}@127.0.0.1:{server}/{TEMPORARY}");
-        let done = std::process::Command::new("psql").args(["-qc", "UPDATE t SET v = 'x' WHERE id = 77", &uri]).status();
+        let done = std::process::Command::new("psql")
+            .args(["-qc", "UPDATE t SET v = 'x' WHERE id = 77", &uri])
+            .status();
         assert!(done.expect("psql").success());
     };
     let monitor = Arc::new(OnPhase::new(Phase::Proof, tamper));
     let request = fixture.restore_request(&point, "copy");
-    let error = fixture.restore_with(request, monitor, CancellationToken::new()).await.expect_err("no restore");
+    let error = fixture
+        .restore_with(request, monitor, CancellationToken::new())
+        .await
+        .expect_err("no restore");
     let Error::ProofFailed { differences } = error else { panic!("{error}") };
     assert_eq!(differences[0].object, "table public.t");
 }
@@ -105,9 +116,14 @@ async fn cancelled_in_any_phase_it_leaves_nothing() {
         let cancel = CancellationToken::new();
         let trigger = cancel.clone();
         let monitor = Arc::new(OnPhase::new(phase, move || trigger.cancel()));
-        let error = fixture.restore_with(fixture.restore_request(&point, "copy"), monitor, cancel).await;
+        let error =
+            fixture.restore_with(fixture.restore_request(&point, "copy"), monitor, cancel).await;
         assert!(matches!(error, Err(Error::Cancelled)), "{phase:?}: {error:?}");
-        assert_eq!(fixture.server.databases().expect("databases"), ["postgres", DATABASE], "{phase:?}");
+        assert_eq!(
+            fixture.server.databases().expect("databases"),
+            ["postgres", DATABASE],
+            "{phase:?}"
+        );
     }
 }
 
@@ -115,8 +131,10 @@ async fn cancelled_in_any_phase_it_leaves_nothing() {
 async fn a_dead_restore_is_cleared_away_and_done_again() {
     let (fixture, point, _) = small().await;
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let monitor = Arc::new(OnPhase::new(Phase::PostData, move || sender.send(()).expect("a listener")));
-    let (request, repository) = (fixture.restore_request(&point, "copy"), fixture.repository.clone());
+    let monitor =
+        Arc::new(OnPhase::new(Phase::PostData, move || sender.send(()).expect("a listener")));
+    let (request, repository) =
+        (fixture.restore_request(&point, "copy"), fixture.repository.clone());
     let restore = tokio::spawn(async move {
         restore_database(request, &repository, monitor, CancellationToken::new()).await
     });
@@ -134,13 +152,19 @@ async fn the_temporary_database_is_dropped_with_its_sessions_and_no_other_ever()
     let fixture = Fixture::start().await;
     let target = fixture.source().with_database("postgres");
     fixture.server.create_database(TEMPORARY).expect("a database");
-    let inside = coffer_engine::connect::connect(&target.with_database(TEMPORARY)).await.expect("a session");
+    let inside =
+        coffer_engine::connect::connect(&target.with_database(TEMPORARY)).await.expect("a session");
     drop_temporary_database(&target, TEMPORARY).await.expect("dropped");
     assert!(inside.simple_query("SELECT 1").await.is_err(), "its session was ended");
     drop_temporary_database(&target, TEMPORARY).await.expect("nothing to drop");
-    for name in [DATABASE, "postgres", "", TEMPORARY_PREFIX, "coffer_restore_A", "coffer_restore_a b"] {
+    for name in
+        [DATABASE, "postgres", "", TEMPORARY_PREFIX, "coffer_restore_A", "coffer_restore_a b"]
+    {
         let error = drop_temporary_database(&target, name).await.expect_err(name);
-        assert!(matches!(error, Error::Unsupported { code: "TemporaryName", .. }), "{name}: {error}");
+        assert!(
+            matches!(error, Error::Unsupported { code: "TemporaryName", .. }),
+            "{name}: {error}"
+        );
     }
     assert_eq!(fixture.server.databases().expect("databases"), ["postgres", DATABASE]);
 }
@@ -157,15 +181,23 @@ async fn a_taken_name_is_refused_before_anything_is_written() {
         tokio::task::block_in_place(|| handle.block_on(create_database(&server, "copy")));
     };
     let monitor = Arc::new(OnPhase::new(Phase::Rename, take));
-    let error = fixture.restore_with(fixture.restore_request(&point, "copy"), monitor, CancellationToken::new()).await;
-    assert!(matches!(&error, Err(Error::TargetExists { database }) if database == "copy"), "{error:?}");
+    let error = fixture
+        .restore_with(fixture.restore_request(&point, "copy"), monitor, CancellationToken::new())
+        .await;
+    assert!(
+        matches!(&error, Err(Error::TargetExists { database }) if database == "copy"),
+        "{error:?}"
+    );
     let tables = "SELECT count(*) FROM pg_class WHERE relname = 't'";
     assert_eq!(fixture.server.psql("copy", tables).expect("the other's database"), "0");
 }
 
 async fn create_database(server: &ConnectOptions, name: &str) {
     let session = coffer_engine::connect::connect(server).await.expect("a session");
-    session.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0")).await.expect("a database");
+    session
+        .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
+        .await
+        .expect("a database");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +209,12 @@ async fn all_problems_are_told_at_once() {
     let preflight = restore_preflight(&request, &fixture.repository).await.expect("a preflight");
     let codes: Vec<_> = preflight.problems.iter().map(|problem| problem.code.as_str()).collect();
     assert_eq!(codes, ["TargetExists", "CreateDatabase"]);
-    assert!(preflight.problems.iter().all(|problem| !problem.message.is_empty() && !problem.object.is_empty()));
+    assert!(
+        preflight
+            .problems
+            .iter()
+            .all(|problem| !problem.message.is_empty() && !problem.object.is_empty())
+    );
     let id = "e".repeat(32);
     let newer = DatabaseManifest {
         source: coffer_engine::manifest::Source {
@@ -197,8 +234,17 @@ async fn all_problems_are_told_at_once() {
     let preflight = restore_preflight(&request, &fixture.repository).await.expect("a preflight");
     let codes: Vec<_> = preflight.problems.iter().map(|problem| problem.code.as_str()).collect();
     assert_eq!(codes, ["LowerVersion", "MissingExtension"]);
-    let error = restore_database(request, &fixture.repository, Arc::new(SilentMonitor), CancellationToken::new()).await;
-    assert!(matches!(&error, Err(Error::LowerVersion { origin, .. }) if origin == "99.1"), "{error:?}");
+    let error = restore_database(
+        request,
+        &fixture.repository,
+        Arc::new(SilentMonitor),
+        CancellationToken::new(),
+    )
+    .await;
+    assert!(
+        matches!(&error, Err(Error::LowerVersion { origin, .. }) if origin == "99.1"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

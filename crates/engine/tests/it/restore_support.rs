@@ -66,7 +66,11 @@ pub(crate) fn dump(server: &PostgresServer, database: &str) -> Vec<String> {
     dump_with(server, database, &["--create"])
 }
 
-pub(crate) fn dump_with(server: &PostgresServer, database: &str, arguments: &[&str]) -> Vec<String> {
+pub(crate) fn dump_with(
+    server: &PostgresServer,
+    database: &str,
+    arguments: &[&str],
+) -> Vec<String> {
     let output = Command::new(server.bin().join("pg_dump"))
         .args(arguments)
         .args(["--dbname", &server.uri(database)])
@@ -86,8 +90,10 @@ pub(crate) fn dump_with(server: &PostgresServer, database: &str, arguments: &[&s
 
 /// Fails with the first lines that differ.
 pub(crate) fn assert_same(expected: &[String], found: &[String]) {
-    let missing: Vec<_> = expected.iter().filter(|line| found.binary_search(line).is_err()).take(5).collect();
-    let extra: Vec<_> = found.iter().filter(|line| expected.binary_search(line).is_err()).take(5).collect();
+    let missing: Vec<_> =
+        expected.iter().filter(|line| found.binary_search(line).is_err()).take(5).collect();
+    let extra: Vec<_> =
+        found.iter().filter(|line| expected.binary_search(line).is_err()).take(5).collect();
     assert!(missing.is_empty() && extra.is_empty(), "missing: {missing:#?}, extra: {extra:#?}");
     assert_eq!(expected.len(), found.len(), "some lines come more often in one of them");
 }
