@@ -23,7 +23,7 @@ pub const CANONICAL_SETTINGS: [(&str, &str); 9] = [
 ];
 
 /// What keeps a long session alive, honest and off the other cores. Not all servers know all of them.
-const SESSION_SETTINGS: [(&str, &str); 16] = [
+const SESSION_SETTINGS: [(&str, &str); 17] = [
     ("synchronize_seqscans", "off"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
@@ -34,6 +34,8 @@ const SESSION_SETTINGS: [(&str, &str); 16] = [
     ("restrict_nonsystem_relation_kind", "view, foreign-table"),
     ("quote_all_identifiers", "off"),
     ("default_transaction_deferrable", "off"),
+    // A standby refuses the strictest one.
+    ("default_transaction_isolation", "read committed"),
     ("jit", "off"),
     ("max_parallel_workers_per_gather", "0"),
     ("tcp_keepalives_idle", "60"),

@@ -5,6 +5,7 @@
 //! environment is withheld from it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
@@ -85,7 +86,7 @@ fn add(tools: &mut BTreeMap<u32, Tool>, directory: &Path, name: &str) {
     let output = std::process::Command::new(&path)
         .arg("--version")
         .env_clear()
-        .envs(library_path())
+        .envs(own_environment())
         .output();
     let Ok(output) = output else { return };
     let Some((major, version)) = parse_version(&String::from_utf8_lossy(&output.stdout)) else {
@@ -102,11 +103,12 @@ fn parse_version(text: &str) -> Option<(u32, String)> {
     Some((digits.parse().ok()?, version.to_owned()))
 }
 
-/// Of our environment a tool gets only what it may need to start.
-fn library_path() -> impl Iterator<Item = (String, std::ffi::OsString)> {
-    ["PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG"]
-        .into_iter()
-        .filter_map(|name| std::env::var_os(name).map(|value| (name.to_owned(), value)))
+/// Of our environment a tool gets only what it may need to start. Its own messages are always English: some are read.
+fn own_environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    let inherited = ["PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR"];
+    let inherited =
+        inherited.into_iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
+    inherited.chain([("LC_ALL", OsString::from("C"))])
 }
 
 impl Tool {
@@ -117,7 +119,7 @@ impl Tool {
         let mut command = tokio::process::Command::new(&self.path);
         command
             .env_clear()
-            .envs(library_path())
+            .envs(own_environment())
             .stdin(std::process::Stdio::null())
             .kill_on_drop(true);
         command

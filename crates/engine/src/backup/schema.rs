@@ -14,6 +14,13 @@ use crate::connect::ConnectOptions;
 use crate::error::{Error, Result};
 use crate::tools::{STDERR_BYTES_MAX, Tool, scrub};
 
+/// The tool's own words for a server that went away.
+const LOST_CONNECTION: [&str; 3] = [
+    "server closed the connection unexpectedly",
+    "could not receive data from server",
+    "could not send data to server",
+];
+
 /// A directory that goes with this value.
 struct Output(PathBuf);
 
@@ -67,6 +74,9 @@ pub(super) async fn archive(
         if stderr.contains("LOCK TABLE") && started.elapsed() >= lock_timeout {
             let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             return Err(Error::LockTimeout { waited_ms, message: stderr });
+        }
+        if LOST_CONNECTION.iter().any(|words| stderr.contains(words)) {
+            return Err(Error::ConnectionLost { message: stderr });
         }
         return Err(Error::Tool { tool: "pg_dump", status: status.to_string(), stderr });
     }
