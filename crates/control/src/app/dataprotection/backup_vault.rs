@@ -22,6 +22,8 @@ use crate::db::{self, NewResource, Page, Paged, Resource, Tx};
 use crate::error::Error;
 use crate::operations::{Operation, OperationKind};
 
+/// The provisioning state of a vault whose last operation has failed.
+const FAILED: &str = "Failed";
 /// How many names an error lists per kind of thing in the way.
 const BLOCKERS_LISTED_MAX: usize = 10;
 
@@ -247,7 +249,9 @@ async fn update(
         after.tags = Some(tags).filter(|tags| !tags.is_empty());
     }
     apply_identity(app, &mut tx, &existing.id, change.identity, &mut after, &mut state).await?;
-    if after == before {
+    // What has failed to be made or changed is tried again by the same request.
+    let is_whole = before.properties.provisioning_state.as_deref() != Some(FAILED);
+    if is_whole && after == before {
         return Ok(VaultChange { vault: existing, operation: None });
     }
     if after.properties.storage_settings != before.properties.storage_settings

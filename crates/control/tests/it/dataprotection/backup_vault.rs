@@ -188,3 +188,21 @@ async fn wrong_settings_are_named() {
         .expect_error(409, "InvalidResourceLocation");
     s.h.stop().await;
 }
+
+#[tokio::test]
+async fn what_has_failed_is_tried_again_by_the_same_request() {
+    let s = Scene::start().await;
+    let vault = s.make_vault("v1", "On").await;
+    let app = s.h.service().app();
+    let mut tx = app.db.begin().await.unwrap();
+    let id = coffer_azure::ResourceId::parse(&vault).unwrap();
+    let mut row = coffer_control::db::resource_get(&mut *tx, &id).await.unwrap().unwrap();
+    row.body["properties"]["provisioningState"] = json!("Failed");
+    coffer_control::db::resource_update(&mut tx, &mut row, 1).await.unwrap();
+    tx.commit().await.unwrap();
+    let again = s.put(&vault, vault_body("On")).await.expect(201);
+    s.finish(&again, "Succeeded").await;
+    assert_eq!(s.get(&vault).await.body["properties"]["provisioningState"], "Succeeded");
+    s.put(&vault, vault_body("On")).await.expect(200);
+    s.h.stop().await;
+}
