@@ -3,12 +3,12 @@
 //! Azure matches property names and discriminators without regard to case, and its clients rely on
 //! it: `resourceId` and `resourceID`, `dataSourceInfo` and `datasourceInfo` are the same. So a body
 //! is parsed, its names are brought into the spelling that the types of this crate declare
-//! ([`names`]), members that are `null` are dropped, and only then is it given to serde. Unknown
+//! (by the table in `decode::names`), members that are `null` are dropped, and only then is it given to serde. Unknown
 //! members are ignored. Maps whose keys belong to the user (`tags`) and parts that only the service
 //! writes (errors) are left as they are.
 //!
 //! A discriminator (`objectType`) is moved to the front of its object, which lets
-//! [`tagged`](crate::tagged) read without buffering, so that an error names its whole path.
+//! the tagged enums read without buffering, so that an error names its whole path.
 
 mod names;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A type is named as in the `definitions` of Azure's published specification, and its file is that
 //! name in snake case, so that a search for the one finds the other. Members are written in the
 //! order, with the nulls and in the casing of the real service's answers, which differ from the
-//! specification in places; what is read is read leniently ([`decode`]).
+//! specification in places; what is read is read leniently ([`mod@decode`]).
 //!
 //! This crate holds data without behaviour: no I/O, no clock, no validation beyond the types, and no
 //! other crate of Coffer.

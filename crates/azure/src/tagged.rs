@@ -188,7 +188,7 @@ macro_rules! object_type {
     };
 }
 
-/// Declares an enum of texts, with [`Unknown`] for any other; see the [module](self).
+/// Declares an enum of texts, with `Unknown` for any other; see the [module](self).
 macro_rules! text_enum {
     (
         $(#[$meta:meta])*
