@@ -20,7 +20,7 @@ import compare
 from coffer_server import CofferServer, usual_port_or_free
 from day import Day
 from postgres import Database, Server, find_programs, psql, quote
-from rest import Client
+from rest import Client, describe_error
 from terminal import Failure, Steps, complain, duration, say, size
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,8 +149,7 @@ def describe_job(notes, job):
     for name, value in (extended.get("additionalDetails") or {}).items():
         notes.detail(f"{name}: {value}")
     for warning in extended.get("warningDetails") or []:
-        inner = warning.get("warning") or warning
-        notes.detail(f"warning: {inner.get('message') or inner}")
+        notes.detail(f"warning: {describe_error(warning.get('warning') or warning)}")
 
 
 def export_key(steps, env, key_file):

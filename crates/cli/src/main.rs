@@ -4,6 +4,11 @@
 //! those of `exit`: 0 done, 1 the request failed, 2 usage, 3 unexpected. Here are arguments and terminals; what is done
 //! is in `coffer_control`, `coffer_engine` and `coffer_store`. There is no SQL in this crate.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "comments on arguments are the help text: what is marked up there is printed so"
+)]
+
 mod args;
 mod commands;
 mod exit;

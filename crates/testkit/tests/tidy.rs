@@ -35,6 +35,7 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
+#[expect(clippy::panic, reason = "a helper of tests: without the file there is nothing to check")]
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -132,7 +132,7 @@ fn print(entries: &[Entry]) {
                     description.rows.to_string(),
                 ]),
                 (None, error) => {
-                    row.push(format!("DAMAGED: {}", error.as_deref().unwrap_or_default()))
+                    row.push(format!("DAMAGED: {}", error.as_deref().unwrap_or_default()));
                 }
             }
             row

@@ -61,7 +61,7 @@ impl Storage {
         match error {
             // Without its keys nothing can be read again, by anyone: it was deleted, and the deletion interrupted.
             Error::NotFound { .. } => {
-                printer::note(&format!("note: {what} has no keys: it was deleted"))
+                printer::note(&format!("note: {what} has no keys: it was deleted"));
             }
             Error::Corrupt { .. } | Error::WrongKey { .. } | Error::UnsupportedFormat { .. } => {
                 self.unreadable += 1;

@@ -31,7 +31,7 @@ pub(crate) struct Restore {
     /// Which recovery point (`coffer rescue list` names them)
     #[arg(long, value_name = "ID")]
     recovery_point: String,
-    /// The database to make, as postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE (without a password: PGPASSWORD), or a
+    /// The database to make, as postgres://USER@HOST:PORT/DATABASE (its password in PGPASSWORD or in the URI), or a
     /// directory to make, for an archive
     #[arg(long, value_name = "URI|DIR")]
     target: String,
