@@ -77,7 +77,8 @@ impl Service {
         let local_addr = listener.local_addr().map_err(Error::internal)?;
         let Installation { tenant_id, default_subscription_id, signing_key, authority, bootstrap } =
             installation;
-        let addresses = Addresses::new(&config, local_addr)?;
+        let mut addresses = Addresses::new(&config, local_addr)?;
+        addresses.aliases.extend(bootstrap::endpoint_remember(&db, &addresses.endpoint).await?);
         let app = Arc::new(App {
             identity: Identity {
                 tenant_id,

@@ -26,6 +26,10 @@ const SUBSCRIPTION: &str = "default-subscription";
 const PRINCIPAL: &str = "bootstrap-principal";
 const SECRET: &str = "bootstrap-secret";
 const SECRET_PURPOSE: &str = "settings/bootstrap-secret";
+/// Endpoints of this and earlier starts, the newest last: a JSON array.
+const ENDPOINTS: &str = "endpoints";
+/// How many of them are remembered.
+const ENDPOINTS_MAX: usize = 64;
 /// Which master key this metadata belongs to.
 const MASTER_KEY_ID: &str = "master-key-id";
 
@@ -122,6 +126,24 @@ pub(crate) async fn open(
     };
     tx.commit().await?;
     Ok(Installation { tenant_id, default_subscription_id, signing_key, authority, bootstrap })
+}
+
+/// Remembers under which endpoint the service is reached now, and returns those of earlier starts, lower-cased: backup
+/// instances name secrets by URLs that begin with the endpoint of their day, and have to go on working after a move.
+pub(crate) async fn endpoint_remember(db: &Db, endpoint: &str) -> Result<Vec<String>, Error> {
+    let mut tx = db.begin().await?;
+    let stored = setting::get(&mut *tx, ENDPOINTS).await?.unwrap_or_else(|| "[]".to_owned());
+    let mut endpoints: Vec<String> = serde_json::from_str(&stored).map_err(Error::internal)?;
+    let current = endpoint.to_lowercase();
+    endpoints.retain(|known| *known != current);
+    let former = endpoints.clone();
+    endpoints.push(current);
+    let surplus = endpoints.len().saturating_sub(ENDPOINTS_MAX);
+    endpoints.drain(..surplus);
+    let text = serde_json::to_string(&endpoints).map_err(Error::internal)?;
+    setting::set(&mut tx, ENDPOINTS, &text).await?;
+    tx.commit().await?;
+    Ok(former)
 }
 
 async fn master_key_check(tx: &mut Tx, master_key: &MasterKey) -> Result<(), Error> {

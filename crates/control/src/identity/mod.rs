@@ -29,7 +29,8 @@ pub struct Identity {
     pub default_subscription_id: String,
     /// `https://host:port`, without a trailing slash.
     pub endpoint: String,
-    /// The same endpoint by other names (`localhost`, `127.0.0.1`), lower-cased: audiences that clients use as well.
+    /// The same endpoint by other names (`localhost`, `127.0.0.1`) and those of earlier starts, lower-cased: audiences
+    /// that clients use as well, and what stored addresses of secrets begin with.
     pub endpoint_aliases: Vec<String>,
     /// What key vaults' hosts end in, with the port when it isn't 443: `vault.localhost:8443`.
     pub vault_authority: String,

@@ -38,3 +38,16 @@ async fn a_new_secret_of_the_bootstrap_principal_is_in_client_env_after_a_restar
     h.call(Method::GET, "/subscriptions", None).await.expect(200);
     h.stop().await;
 }
+
+#[tokio::test]
+async fn a_moved_service_knows_the_addresses_of_before() {
+    let h = Harness::start().await;
+    let (before, token) = (h.endpoint.clone(), h.owner.token.clone());
+    let h = h.restart().await;
+    let identity = &h.service().app().identity;
+    // Port 0 may by chance take the same port again.
+    assert!(h.endpoint == before || identity.endpoint_aliases.contains(&before));
+    let owner = crate::harness::User { token, ..h.owner.clone() };
+    h.call_as(&owner, Method::GET, "/subscriptions", None).await.expect(200);
+    h.stop().await;
+}

@@ -53,8 +53,10 @@ pub(super) fn parse(identity: &Identity, text: &str) -> Option<SecretUri> {
         let vault = authority.strip_suffix(suffix)?.strip_suffix('.')?;
         (!vault.is_empty() && !vault.contains('.')).then(|| vault.to_owned())
     };
-    if let Some(vault) = of_suffix(&authority, AZURE_SUFFIX)
-        .or_else(|| of_suffix(&authority, &identity.vault_authority.to_lowercase()))
+    // Nothing is fetched from there, the name is all that counts: the port may be that of an earlier start.
+    let own_suffix = identity.vault_authority.split(':').next().unwrap_or_default().to_lowercase();
+    if let Some(vault) =
+        of_suffix(&authority, AZURE_SUFFIX).or_else(|| of_suffix(&host, &own_suffix))
     {
         return Some(found(Some(&vault)));
     }
