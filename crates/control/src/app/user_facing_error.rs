@@ -1,12 +1,20 @@
 //! The one place that says a failure of the engine, the store or a secret in words for the user: Azure's code, what to
 //! do, and an inner error that names precisely which object, where, and what the layer below has said.
 //!
-//! Its matches have no wildcard arm, so that a new failure cannot be added below without being said here.
+//! Its matches have no wildcard arm, so that a new failure cannot be added below without being said here. The longest two
+//! stand in files of their own.
+
+mod engine;
+mod store;
+#[cfg(test)]
+mod tests;
 
 use coffer_azure::{InnerError, ResourceId, UserFacingError};
-use coffer_engine::error::{Error as EngineError, Problem};
+use coffer_engine::error::Error as EngineError;
 use coffer_store::Error as StoreError;
 
+pub(crate) use self::engine::engine;
+pub(crate) use self::store::store;
 use crate::app::secret::SecretReadError;
 use crate::error::{Error, ErrorKind};
 use crate::operations::{Failure, OperationKind};
@@ -55,274 +63,6 @@ pub(crate) fn engine_failure(error: &EngineError, place: &Place) -> Failure {
 pub(crate) fn store_failure(error: &StoreError) -> Failure {
     let said = store(error);
     if error.is_transient() { Failure::transient(said) } else { Failure::failed(said) }
-}
-
-/// A failure of the engine, for the user.
-pub(crate) fn engine(error: &EngineError, place: &Place) -> UserFacingError {
-    let at = place.describe();
-    match error {
-        EngineError::Unreachable { source, .. } => retryable(
-            UserFacingError::new(
-                "UserErrorMissingNetworkSecurityPermissions",
-                "The backup service cannot establish a network connection to the PostgreSQL server.",
-            )
-            .recommend("Ensure that the server is running, listens on the registered address, and that a firewall lets the backup service through, and retry the operation.")
-            .inner(inner("ServerUnreachable", format!("Cannot connect to {at}: {source}."))),
-        ),
-        EngineError::Tls { message, .. } => UserFacingError::new(
-            "UserErrorMissingNetworkSecurityPermissions",
-            "The backup service cannot establish a TLS session with the PostgreSQL server.",
-        )
-        .recommend("Ensure that the server offers TLS with a certificate that is trusted, or register the server with another sslMode, and retry the operation.")
-        .inner(inner("TlsFailed", format!("Cannot establish TLS with {at}: {message}."))),
-        EngineError::AuthenticationFailed { user, message } => UserFacingError::new(
-            "UserErrorDBUserAuthFailed",
-            "The backup service could not log in to the database with the credentials of the secret.",
-        )
-        .recommend("Ensure that the user name and password of the secret are valid and that the user may log in to the database, and retry the operation.")
-        .inner(inner("LoginFailed", format!("Login of role '{user}' to {at} was refused: {message}."))),
-        EngineError::DatabaseNotFound { database } => UserFacingError::new(
-            "UserErrorDBNotFound",
-            "The server or the database could not be found.",
-        )
-        .recommend("Ensure that the server and the database exist and retry the operation.")
-        .inner(inner("DatabaseNotFound", format!("There is no database '{database}' on server {} at {}.", place.server, place.address))),
-        EngineError::MissingPrivileges { role, objects, grants } => {
-            let mut said = UserFacingError::new(
-                "UserErrorMissingDBPermissions",
-                "The database user does not have the permissions that a backup needs.",
-            );
-            for grant in grants.iter().take(LISTED_MAX) {
-                said = said.recommend(format!("Run as the owner or an administrator in database '{}': {grant}", place.database));
-            }
-            said.inner(inner(
-                "PrivilegesMissing",
-                format!("Role '{role}' cannot read in {at}: {}.", listed(objects.iter().cloned())),
-            ))
-        }
-        EngineError::UnsupportedVersion { version, reason } => UserFacingError::new(
-            "UserErrorDatabaseVersionNotSupported",
-            "The version of the PostgreSQL server is not supported.",
-        )
-        .recommend("Upgrade the server, or the backup service, and retry the operation.")
-        .inner(inner("ServerVersionUnsupported", format!("The server of {at} has version {version}: {reason}."))),
-        EngineError::Unsupported { code, message } => UserFacingError::new(
-            "UserErrorDatabaseNotSupported",
-            "The server or database has a property that rules out a faithful backup or restore.",
-        )
-        .recommend("Remove what the inner error names and retry the operation.")
-        .inner(inner(*code, format!("{message} ({at})"))),
-        EngineError::ToolMissing { tool, major } => UserFacingError::new(
-            "UserErrorPostgreSQLToolMissing",
-            "The PostgreSQL client programs that this server's version needs are not installed where the backup service runs.",
-        )
-        .recommend(format!("Install the PostgreSQL client programs of major version {major} (Debian: postgresql-client-{major}) on the machine of the backup service and retry the operation."))
-        .inner(inner("ToolMissing", format!("No {tool} of major version {major} or newer was found for {at}."))),
-        EngineError::ConnectionLost { message } => retryable(
-            UserFacingError::new(
-                "UserErrorServerConnectionClosed",
-                "The PostgreSQL server closed the connection unexpectedly.",
-            )
-            .recommend("Retry the operation. If it fails again, look into the server's log.")
-            .inner(inner("ConnectionLost", format!("The connection to {at} was lost: {message}."))),
-        ),
-        EngineError::LockTimeout { waited_ms, message } => retryable(
-            UserFacingError::new(
-                "UserErrorDatabaseLockTimeout",
-                "The tables of the database could not be locked for reading in time.",
-            )
-            .recommend("End the transactions that hold exclusive locks (look into pg_locks) and retry the operation.")
-            .inner(inner("LockTimeout", format!("Locks in {at} were not granted within {waited_ms} ms: {message}."))),
-        ),
-        EngineError::SnapshotRace { attempts, relations } => retryable(
-            UserFacingError::new(
-                "UserErrorDatabaseLockTimeout",
-                "Tables of the database were truncated or rewritten each time the backup began.",
-            )
-            .recommend("Retry the operation when the tables that the inner error names are not rewritten.")
-            .inner(inner(
-                "TablesRewritten",
-                format!("In {at}, {attempts} times in a row: {}.", listed(relations.iter().cloned())),
-            )),
-        ),
-        EngineError::TargetExists { database } => UserFacingError::new(
-            "UserErrorDatabaseNameAlreadyInUse",
-            "A database of the target's name exists already.",
-        )
-        .recommend("Choose another name for the restored database and retry the operation.")
-        .inner(inner("DatabaseExists", format!("Server {} at {} has a database '{database}' already; nothing was overwritten.", place.server, place.address))),
-        EngineError::LowerVersion { origin, target } => UserFacingError::new(
-            "UserErrorRestoreToLowerVersion",
-            "Restoring backups of a higher PostgreSQL version to a lower version is not supported.",
-        )
-        .recommend("Restore to the same or a higher PostgreSQL version than the source had.")
-        .inner(inner("TargetVersionLower", format!("The recovery point was taken from version {origin}; the target, {at}, has version {target}."))),
-        EngineError::Preflight(problems) => preflight(problems, &at),
-        EngineError::ProofFailed { differences } => UserFacingError::new(
-            "UserErrorRestoredDataDiffers",
-            "The restored database differs from the recovery point. It was dropped.",
-        )
-        .recommend("Retry the restore. If it fails again, verify the recovery point and restore another one.")
-        .inner(inner(
-            "ProofFailed",
-            format!(
-                "For {at}: {}.",
-                listed(differences.iter().map(|d| format!("{}: expected {}, found {}", d.object, d.expected, d.found)))
-            ),
-        )),
-        EngineError::Cancelled => cancelled(),
-        EngineError::Tool { tool, status, stderr } => UserFacingError::new(
-            "UserErrorPostgreSQLToolFailed",
-            format!("{tool} has failed."),
-        )
-        .recommend("Correct what the inner error says and retry the operation.")
-        .inner(inner("ToolFailed", format!("{tool} ended with {status} for {at}: {stderr}"))),
-        EngineError::Sql { context, sqlstate, message, relation } => UserFacingError::new(
-            "UserErrorDatabaseStatementFailed",
-            "The PostgreSQL server refused a statement of the backup service.",
-        )
-        .recommend("Correct what the inner error says and retry the operation.")
-        .inner(inner(
-            format!("SQLSTATE_{sqlstate}"),
-            match relation {
-                Some(relation) => format!("{context}, relation {relation}, in {at}: {message} (SQLSTATE {sqlstate})."),
-                None => format!("{context}, in {at}: {message} (SQLSTATE {sqlstate})."),
-            },
-        )),
-        EngineError::Protocol { context, message } => UserFacingError::new(
-            "UserErrorUnexpectedServerAnswer",
-            "The PostgreSQL server answered something that the backup service does not understand.",
-        )
-        .recommend("Ensure that the address belongs to a PostgreSQL server (not to a pooler or proxy) and retry the operation.")
-        .inner(inner("UnexpectedAnswer", format!("{context}, at {at}: {message}."))),
-        EngineError::Store { context, source } => {
-            let mut said = store(source);
-            if let Some(inner) = &mut said.inner_error
-                && let Some(info) = &mut inner.additional_info
-            {
-                info.insert("Activity".to_owned(), serde_json::Value::String((*context).to_owned()));
-            }
-            said
-        }
-        EngineError::Manifest { message } => UserFacingError::new(
-            "UserErrorRecoveryPointUnreadable",
-            "The recovery point cannot be read.",
-        )
-        .recommend("Restore another recovery point, and verify the vault's storage with `coffer rescue verify`.")
-        .inner(inner("ManifestUnreadable", message.clone())),
-        EngineError::Io { context, source } => UserFacingError::new(
-            "CloudInternalError",
-            "The backup service could not read or write a local file.",
-        )
-        .recommend("Ensure that the disk of the backup service has room and works, and retry the operation.")
-        .inner(inner("LocalFileFailed", format!("{context}: {source}."))),
-    }
-}
-
-/// Everything that stands in the way of a restore. The first problem that Azure has a code for gives the code and the
-/// message; all of them are told.
-fn preflight(problems: &[Problem], at: &str) -> UserFacingError {
-    let (code, message) = problems
-        .iter()
-        .find_map(|problem| match problem.code.as_str() {
-            "TargetExists" => {
-                Some(("UserErrorDatabaseNameAlreadyInUse", "A database of the target's name exists already."))
-            }
-            "LowerVersion" => Some((
-                "UserErrorRestoreToLowerVersion",
-                "Restoring backups of a higher PostgreSQL version to a lower version is not supported.",
-            )),
-            "CreateDatabase" => Some((
-                "UserErrorMissingDBPermissions",
-                "The database user does not have the permissions that a restore needs.",
-            )),
-            _ => None,
-        })
-        .unwrap_or((
-            "UserErrorRestorePrerequisitesNotMet",
-            "The target does not fulfil what the restore of this recovery point needs. Nothing was written.",
-        ));
-    let mut said = UserFacingError::new(code, message);
-    for problem in problems.iter().take(LISTED_MAX) {
-        said = said.recommend(sentence(&problem.message));
-    }
-    said.inner(inner(
-        "RestorePreflight",
-        format!(
-            "For {at}: {}.",
-            listed(problems.iter().map(|p| format!("{} ({}): {}", p.code, p.object, p.message)))
-        ),
-    ))
-}
-
-/// A fragment of a lower layer as a sentence.
-fn sentence(fragment: &str) -> String {
-    let mut letters = fragment.chars();
-    let first: String =
-        letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
-}
-
-/// A failure of the vault's storage, for the user.
-pub(crate) fn store(error: &StoreError) -> UserFacingError {
-    match error {
-        StoreError::NotFound { what } => UserFacingError::new(
-            "UserErrorVaultStorageIncomplete",
-            "Something that the vault's storage should hold is not there.",
-        )
-        .recommend("Restore the vault's storage location to the state in which the backup service left it.")
-        .inner(inner("ObjectNotFound", format!("{what} was not found in the vault's storage."))),
-        StoreError::Corrupt { what, reason } => UserFacingError::new(
-            "UserErrorVaultStorageDamaged",
-            "The vault's storage is damaged.",
-        )
-        .recommend("Restore another recovery point, and verify the vault's storage with `coffer rescue verify`.")
-        .inner(inner("ObjectDamaged", format!("{what} is damaged: {reason}."))),
-        StoreError::WrongKey { what, sealed_by } => UserFacingError::new(
-            "UserErrorVaultKeyMismatch",
-            "The vault's storage is sealed by another key than the backup service has.",
-        )
-        .recommend("Start the backup service with the master key that it had when the vault was made.")
-        .inner(inner("WrongKey", format!("{what} is sealed by key {sealed_by}."))),
-        StoreError::UnsupportedFormat { what, reason } => UserFacingError::new(
-            "UserErrorVaultFormatNotSupported",
-            "The vault's storage was written by a newer version of the backup service.",
-        )
-        .recommend("Upgrade the backup service and retry the operation.")
-        .inner(inner("FormatUnsupported", format!("{what}: {reason}."))),
-        StoreError::LeaseHeld { holder, .. } => retryable(
-            UserFacingError::new(
-                "UserErrorMaxConcurrentOperationLimitReached",
-                "Another operation uses the backup instance's repository.",
-            )
-            .recommend("Wait until it has ended and retry the operation.")
-            .inner(inner("RepositoryInUse", format!("The lease of the repository is held by {holder}."))),
-        ),
-        StoreError::LeaseLost { generation } => retryable(
-            UserFacingError::new("CloudInternalError", "The operation was interrupted by another one on the same repository.")
-                .recommend("Retry the operation.")
-                .inner(inner("LeaseLost", format!("Generation {generation} of the repository's lease was taken over."))),
-        ),
-        StoreError::AlreadyExists { what } => internal_store("ObjectExists", format!("{what} exists already with other content.")),
-        StoreError::Incomplete { reason } => retryable(internal_store("BackupIncomplete", reason.clone())),
-        StoreError::Invalid { reason } => internal_store("InvalidStoreRequest", reason.clone()),
-        StoreError::Location { url, reason } => UserFacingError::new(
-            "UserErrorVaultStorageNotAccessible",
-            "The storage location of the vault cannot be used.",
-        )
-        .recommend("Correct the storage location in the configuration of the backup service.")
-        .inner(inner("StorageLocationUnusable", format!("{url}: {reason}."))),
-        StoreError::KeyFile { reason, .. } => internal_store("KeyFileUnusable", reason.clone()),
-        StoreError::UploadFailed { pack } => retryable(internal_store("UploadFailed", format!("Pack {pack} could not be stored."))),
-        StoreError::Storage { action, source } => retryable(
-            UserFacingError::new(
-                "UserErrorVaultStorageNotAccessible",
-                "The storage of the vault does not work.",
-            )
-            .recommend("Ensure that the vault's storage has room and can be reached, and retry the operation.")
-            .inner(inner("StorageFailed", format!("{action}: {source}."))),
-        ),
-    }
 }
 
 /// A secret that cannot be read, for the user.
@@ -513,15 +253,6 @@ pub(crate) fn internal(error: &Error) -> UserFacingError {
             said
         }
     }
-}
-
-fn internal_store(code: &str, detail: String) -> UserFacingError {
-    UserFacingError::new(
-        "CloudInternalError",
-        "The backup service could not write to the vault's storage as it should.",
-    )
-    .recommend("Retry the operation. If it fails again, look into the backup service's log.")
-    .inner(inner(code, detail))
 }
 
 fn inner(code: impl Into<String>, detail: impl Into<String>) -> InnerError {

@@ -124,6 +124,9 @@ pub async fn request_cancellation(
 
 /// Claims the operation of the lane that has been due longest and that nobody holds.
 ///
+/// The inner error is a row that this version cannot read, such as one of a kind that a newer one has made. It is
+/// claimed all the same, so that its lease keeps it from standing before all others.
+///
 /// # Errors
 /// The database fails.
 pub async fn claim(
@@ -132,7 +135,7 @@ pub async fn claim(
     owner: &str,
     now_us: i64,
     lease_us: i64,
-) -> Result<Option<ClaimedOperation>, Error> {
+) -> Result<Option<Result<ClaimedOperation, Error>>, Error> {
     let row = sqlx::query(
         "UPDATE operation SET owner = $1, lease_until_us = $2, generation = generation + 1, attempts = attempts + 1 \
          WHERE id = (SELECT id FROM operation WHERE finished_us IS NULL AND lane = $3 AND due_us <= $4 \
@@ -145,7 +148,7 @@ pub async fn claim(
     .bind(now_us)
     .fetch_optional(&mut **tx)
     .await?;
-    row.as_ref().map(claimed_from_row).transpose()
+    Ok(row.as_ref().map(claimed_from_row))
 }
 
 /// When the next operation of the lane can be claimed, if there is an unfinished one at all.

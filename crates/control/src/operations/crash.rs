@@ -2,7 +2,8 @@
 //!
 //! `COFFER_CRASH_AT=<saga>:<point>` aborts the process there, without unwinding or flushing: the nearest that a test
 //! can come to `kill -9` at a known place. A step gives two points, `<step>:before` (nothing of it is done) and
-//! `<step>:after` (all of it is done, nothing is written down); so does `conclude`. Release builds have none of this.
+//! `<step>:after` (all of it is done, nothing is written down); so does `conclude`. Release builds have none of this;
+//! for that reason the variable is read here and is no setting of the service.
 
 use super::OperationKind;
 use super::sagas;
@@ -33,10 +34,6 @@ pub(crate) fn crash_here(kind: OperationKind, point: &str) {
     #[cfg(debug_assertions)]
     {
         use std::sync::LazyLock;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a switch of debug builds, deliberately no setting"
-        )]
         static NAMED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(VARIABLE).ok());
         if let Some(named) = NAMED.as_deref()
             && named.split_once(':') == Some((kind.as_str(), point))

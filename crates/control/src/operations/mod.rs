@@ -13,6 +13,7 @@
 //! * Nothing is known only in memory: waking and cancelling are short cuts for what the rows say.
 
 mod crash;
+mod drive;
 mod executor;
 mod input;
 mod kind;

@@ -66,7 +66,7 @@ pub(crate) enum Outcome {
     /// Every step has been done.
     Succeeded,
     /// A step failed for good.
-    Failed(UserFacingError),
+    Failed(Box<UserFacingError>),
     /// Its cancellation was requested before it had ended.
     Cancelled,
 }

@@ -98,7 +98,7 @@ impl Saga for Backup {
                 Err(Error::internal("a backup has ended without a recovery point"))
             }
             (Outcome::Failed(error), _) => {
-                let error = error.clone();
+                let error = error.as_ref().clone();
                 run.job_end(tx, JobStatus::Failed, |job| job.body.errors = vec![error]).await
             }
             (Outcome::Cancelled, _) => {

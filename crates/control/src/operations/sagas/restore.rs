@@ -154,12 +154,12 @@ impl Saga for Restore {
                 .await
             }
             Outcome::Failed(error) => {
-                let error = error.clone();
+                let error = error.as_ref().clone();
                 run.job_end(tx, JobStatus::Failed, |job| job.body.errors = vec![error]).await
             }
             Outcome::Cancelled => {
                 run.job_end(tx, JobStatus::Cancelled, |job| {
-                    job.body.errors = vec![user_facing_error::cancelled()]
+                    job.body.errors = vec![user_facing_error::cancelled()];
                 })
                 .await
             }

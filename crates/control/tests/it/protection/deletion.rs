@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::estate::Estate;
+use super::estate::{Estate, lock_customer};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -103,21 +103,7 @@ async fn deleted_at_once_with_its_data_and_its_running_backup() {
     // A backup that waits for a lock is stopped by the deletion.
     let body =
         serde_json::json!({"backupRuleOptions": {"ruleName": "BackupWeekly", "triggerOption": {}}});
-    let uri = estate.postgres.uri("shop");
-    let mut lock = std::process::Command::new(estate.postgres.bin().join("psql"))
-        .args([&uri, "-c", "BEGIN; LOCK TABLE customer; SELECT pg_sleep(600)"])
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    coffer_testkit::wait_until("the lock", Duration::from_secs(30), || {
-        let held = estate.postgres.psql(
-            "shop",
-            "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = relation \
-             WHERE relname = 'customer' AND mode = 'AccessExclusiveLock' AND granted",
-        )?;
-        Ok((held.trim() == "1").then_some(()))
-    })
-    .unwrap();
+    let mut lock = lock_customer(&estate.postgres);
     let running = harness
         .call(Method::POST, &format!("{instance}/backup"), Some(body.clone()))
         .await

@@ -1,35 +1,36 @@
 //! What a test needs before it can protect a database: a PostgreSQL server, its registration in one subscription, a
 //! vault in another, a secret, the grants, a policy.
 
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use coffer_testkit::PostgresServer;
+use coffer_testkit::{PostgresServer, wait_until};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, DEADLINE, Harness};
 
-pub const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
-pub const KEY_VAULT_SECRETS_USER: &str = "4633458b-17de-408a-b874-0445c86b69e6";
-pub const STORAGE_BLOB_DATA_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+pub(crate) const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+pub(crate) const KEY_VAULT_SECRETS_USER: &str = "4633458b-17de-408a-b874-0445c86b69e6";
+pub(crate) const STORAGE_BLOB_DATA_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
 const DATABASE_TYPE: &str = "Microsoft.DBforPostgreSQL/servers/databases";
 
 /// A service, a database server, and everything in between.
-pub struct Estate {
-    pub harness: Harness,
-    pub postgres: PostgresServer,
+pub(crate) struct Estate {
+    pub(crate) harness: Harness,
+    pub(crate) postgres: PostgresServer,
     /// ARM path of the vault, in the default subscription.
-    pub vault: String,
+    pub(crate) vault: String,
     /// ARM path of the server, in another subscription.
-    pub server: String,
+    pub(crate) server: String,
     /// URI of the secret with the superuser's connection string.
-    pub secret_uri: String,
+    pub(crate) secret_uri: String,
     /// The vault's own principal.
-    pub vault_principal: String,
+    pub(crate) vault_principal: String,
 }
 
 /// A database with a few tables, rows, a view, a sequence and a large object.
-pub fn fill(postgres: &PostgresServer, database: &str) {
+pub(crate) fn fill(postgres: &PostgresServer, database: &str) {
     postgres.create_database(database).unwrap();
     postgres
         .psql(
@@ -47,7 +48,7 @@ pub fn fill(postgres: &PostgresServer, database: &str) {
 }
 
 /// What two databases have to agree on.
-pub fn digest(postgres: &PostgresServer, database: &str) -> String {
+pub(crate) fn digest(postgres: &PostgresServer, database: &str) -> String {
     postgres
         .psql(
             database,
@@ -59,9 +60,29 @@ pub fn digest(postgres: &PostgresServer, database: &str) -> String {
         .unwrap()
 }
 
+/// A session that keeps every reader from the table `customer` until it is killed.
+pub(crate) fn lock_customer(postgres: &PostgresServer) -> Child {
+    let lock = Command::new(postgres.bin().join("psql"))
+        .args([&postgres.uri("shop"), "-c", "BEGIN; LOCK TABLE customer; SELECT pg_sleep(600)"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the lock", DEADLINE, || {
+        let held = postgres.psql(
+            "shop",
+            "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = relation
+             WHERE relname = 'customer' AND mode = 'AccessExclusiveLock' AND granted",
+        )?;
+        Ok((held.trim() == "1").then_some(()))
+    })
+    .unwrap();
+    lock
+}
+
 impl Estate {
     /// Everything set up, with soft delete as given (`On` or `Off`).
-    pub async fn new(soft_delete: &str) -> Estate {
+    pub(crate) async fn new(soft_delete: &str) -> Estate {
         let postgres = PostgresServer::start().unwrap();
         fill(&postgres, "shop");
         Self::on(Harness::start().await, postgres, soft_delete).await
@@ -114,7 +135,7 @@ impl Estate {
     }
 
     /// Gives the vault's identity what backups need.
-    pub async fn grant(&self) {
+    pub(crate) async fn grant(&self) {
         self.harness.assign(&self.vault_principal, READER, &self.server).await;
         let key_vault = format!(
             "{}/resourceGroups/coffer/providers/Microsoft.KeyVault/vaults/coffer",
@@ -124,7 +145,7 @@ impl Estate {
     }
 
     /// Makes a policy with a default retention and one more.
-    pub async fn policy(&self, name: &str) {
+    pub(crate) async fn policy(&self, name: &str) {
         let tag = |name: &str, default: bool, priority: u32| {
             json!({"isDefault": default, "taggingPriority": priority, "tagInfo": {"tagName": name},
             "criteria": if default { Value::Null } else {
@@ -151,19 +172,19 @@ impl Estate {
     }
 
     /// A datasource of this server.
-    pub fn datasource(&self, database: &str) -> Value {
+    pub(crate) fn datasource(&self, database: &str) -> Value {
         json!({"datasourceType": DATABASE_TYPE, "objectType": "Datasource",
             "resourceID": format!("{}/databases/{database}", self.server), "resourceLocation": "westeurope",
             "resourceName": database, "resourceType": DATABASE_TYPE, "resourceUri": ""})
     }
 
-    pub fn credentials(&self, uri: &str) -> Value {
+    pub(crate) fn credentials(&self, uri: &str) -> Value {
         json!({"objectType": "SecretStoreBasedAuthCredentials",
             "secretStoreResource": {"secretStoreType": "AzureKeyVault", "uri": uri}})
     }
 
     /// The properties of an instance that protects a database.
-    pub fn instance_properties(&self, database: &str) -> Value {
+    pub(crate) fn instance_properties(&self, database: &str) -> Value {
         json!({"objectType": "BackupInstance", "friendlyName": format!("pg/{database}"),
             "dataSourceInfo": self.datasource(database),
             "dataSourceSetInfo": {"datasourceType": DATABASE_TYPE, "objectType": "DatasourceSet",
@@ -174,12 +195,12 @@ impl Estate {
     }
 
     /// ARM path of an instance.
-    pub fn instance(&self, name: &str) -> String {
+    pub(crate) fn instance(&self, name: &str) -> String {
         format!("{}/backupInstances/{name}", self.vault)
     }
 
     /// A restore of a recovery point into a new database.
-    pub fn restore_to_database(&self, recovery_point: &str, database: &str) -> Value {
+    pub(crate) fn restore_to_database(&self, recovery_point: &str, database: &str) -> Value {
         json!({"objectType": "AzureBackupRecoveryPointBasedRestoreRequest", "recoveryPointId": recovery_point,
             "sourceDataStoreType": "VaultStore", "restoreTargetInfo": {
                 "objectType": "RestoreTargetInfo", "recoveryOption": "FailIfExists", "restoreLocation": "westeurope",
@@ -188,7 +209,7 @@ impl Estate {
     }
 
     /// Protects a database and returns the instance's path.
-    pub async fn protect(&self, name: &str, database: &str) -> String {
+    pub(crate) async fn protect(&self, name: &str, database: &str) -> String {
         let path = self.instance(name);
         let body = json!({"properties": self.instance_properties(database)});
         let put = self.harness.call(Method::PUT, &path, Some(body)).await.expect(201);
@@ -205,7 +226,7 @@ impl Estate {
     }
 
     /// Takes a backup and returns its job.
-    pub async fn backup(&self, instance: &str) -> Value {
+    pub(crate) async fn backup(&self, instance: &str) -> Value {
         let body = json!({"backupRuleOptions": {"ruleName": "BackupWeekly", "triggerOption": {}}});
         let post = self
             .harness
@@ -216,7 +237,7 @@ impl Estate {
     }
 
     /// The recovery points of an instance.
-    pub async fn recovery_points(&self, instance: &str) -> Vec<Value> {
+    pub(crate) async fn recovery_points(&self, instance: &str) -> Vec<Value> {
         let got = self
             .harness
             .call(Method::GET, &format!("{instance}/recoveryPoints?$filter="), None)
@@ -226,18 +247,22 @@ impl Estate {
     }
 
     /// Polls the operation that an answer announces until it has ended.
-    pub async fn follow(&self, answer: &Answer) -> Value {
+    pub(crate) async fn follow(&self, answer: &Answer) -> Value {
         follow(&self.harness, answer.header("azure-asyncoperation")).await
     }
 
     /// The job that an answer's operation names, when it has ended.
-    pub async fn job(&self, answer: &Answer) -> Value {
+    pub(crate) async fn job(&self, answer: &Answer) -> Value {
         let status = self.follow(answer).await;
         assert_eq!(status["status"], "Succeeded", "{status:#}");
-        let job = status["properties"]["jobId"].as_str().unwrap().to_owned();
+        self.job_ended(status["properties"]["jobId"].as_str().unwrap()).await
+    }
+
+    /// A job, when it has ended.
+    pub(crate) async fn job_ended(&self, job: &str) -> Value {
         let begun = Instant::now();
         loop {
-            let got = self.harness.call(Method::GET, &job, None).await.expect(200);
+            let got = self.harness.call(Method::GET, job, None).await.expect(200);
             if got.body["properties"]["status"] != "InProgress" {
                 return got.body;
             }
@@ -247,21 +272,21 @@ impl Estate {
     }
 
     /// A POST on the instance that ends well.
-    pub async fn act(&self, path: &str) {
+    pub(crate) async fn act(&self, path: &str) {
         let answer = self.harness.call(Method::POST, path, None).await.expect(202);
         let status = self.follow(&answer).await;
         assert_eq!(status["status"], "Succeeded", "{status:#}");
     }
 
     /// `currentProtectionState` of an instance.
-    pub async fn state(&self, instance: &str) -> String {
+    pub(crate) async fn state(&self, instance: &str) -> String {
         let got = self.harness.call(Method::GET, instance, None).await.expect(200);
         got.body["properties"]["currentProtectionState"].as_str().unwrap().to_owned()
     }
 }
 
 /// Polls an operation's status until it has ended.
-pub async fn follow(harness: &Harness, url: &str) -> Value {
+pub(crate) async fn follow(harness: &Harness, url: &str) -> Value {
     assert!(url.starts_with(&harness.endpoint), "no absolute URL: {url}");
     let begun = Instant::now();
     loop {

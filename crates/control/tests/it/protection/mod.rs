@@ -3,4 +3,5 @@
 mod deletion;
 mod estate;
 mod lifecycle;
+mod resumption;
 mod validate;

@@ -1,0 +1,77 @@
+//! The store's failures in words for the user.
+
+use coffer_azure::UserFacingError;
+use coffer_store::Error as StoreError;
+
+use super::{inner, retryable};
+
+/// A failure of the vault's storage, for the user.
+pub(crate) fn store(error: &StoreError) -> UserFacingError {
+    match error {
+        StoreError::NotFound { what } => UserFacingError::new(
+            "UserErrorVaultStorageIncomplete",
+            "Something that the vault's storage should hold is not there.",
+        )
+        .recommend("Restore the vault's storage location to the state in which the backup service left it.")
+        .inner(inner("ObjectNotFound", format!("{what} was not found in the vault's storage."))),
+        StoreError::Corrupt { what, reason } => UserFacingError::new(
+            "UserErrorVaultStorageDamaged",
+            "The vault's storage is damaged.",
+        )
+        .recommend("Restore another recovery point, and verify the vault's storage with `coffer rescue verify`.")
+        .inner(inner("ObjectDamaged", format!("{what} is damaged: {reason}."))),
+        StoreError::WrongKey { what, sealed_by } => UserFacingError::new(
+            "UserErrorVaultKeyMismatch",
+            "The vault's storage is sealed by another key than the backup service has.",
+        )
+        .recommend("Start the backup service with the master key that it had when the vault was made.")
+        .inner(inner("WrongKey", format!("{what} is sealed by key {sealed_by}."))),
+        StoreError::UnsupportedFormat { what, reason } => UserFacingError::new(
+            "UserErrorVaultFormatNotSupported",
+            "The vault's storage was written by a newer version of the backup service.",
+        )
+        .recommend("Upgrade the backup service and retry the operation.")
+        .inner(inner("FormatUnsupported", format!("{what}: {reason}."))),
+        StoreError::LeaseHeld { holder, .. } => retryable(
+            UserFacingError::new(
+                "UserErrorMaxConcurrentOperationLimitReached",
+                "Another operation uses the backup instance's repository.",
+            )
+            .recommend("Wait until it has ended and retry the operation.")
+            .inner(inner("RepositoryInUse", format!("The lease of the repository is held by {holder}."))),
+        ),
+        StoreError::LeaseLost { generation } => retryable(
+            UserFacingError::new("CloudInternalError", "The operation was interrupted by another one on the same repository.")
+                .recommend("Retry the operation.")
+                .inner(inner("LeaseLost", format!("Generation {generation} of the repository's lease was taken over."))),
+        ),
+        StoreError::AlreadyExists { what } => internal_store("ObjectExists", format!("{what} exists already with other content.")),
+        StoreError::Incomplete { reason } => retryable(internal_store("BackupIncomplete", reason.clone())),
+        StoreError::Invalid { reason } => internal_store("InvalidStoreRequest", reason.clone()),
+        StoreError::Location { url, reason } => UserFacingError::new(
+            "UserErrorVaultStorageNotAccessible",
+            "The storage location of the vault cannot be used.",
+        )
+        .recommend("Correct the storage location in the configuration of the backup service.")
+        .inner(inner("StorageLocationUnusable", format!("{url}: {reason}."))),
+        StoreError::KeyFile { reason, .. } => internal_store("KeyFileUnusable", reason.clone()),
+        StoreError::UploadFailed { pack } => retryable(internal_store("UploadFailed", format!("Pack {pack} could not be stored."))),
+        StoreError::Storage { action, source } => retryable(
+            UserFacingError::new(
+                "UserErrorVaultStorageNotAccessible",
+                "The storage of the vault does not work.",
+            )
+            .recommend("Ensure that the vault's storage has room and can be reached, and retry the operation.")
+            .inner(inner("StorageFailed", format!("{action}: {source}."))),
+        ),
+    }
+}
+
+fn internal_store(code: &str, detail: String) -> UserFacingError {
+    UserFacingError::new(
+        "CloudInternalError",
+        "The backup service could not write to the vault's storage as it should.",
+    )
+    .recommend("Retry the operation. If it fails again, look into the backup service's log.")
+    .inner(inner(code, detail))
+}
