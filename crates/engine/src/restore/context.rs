@@ -79,7 +79,8 @@ impl Context {
     /// name, waits for all of them. Constraints and views may call functions that read views, so these are allowed.
     pub(super) async fn open(&self) -> Result<Connection> {
         let connection = self.open_reading().await?;
-        let settings = "SELECT pg_catalog.set_config('synchronous_commit', 'off', false); \
+        let settings = "SET default_transaction_read_only = off; \
+             SELECT pg_catalog.set_config('synchronous_commit', 'off', false); \
              SELECT pg_catalog.set_config(name, '', false) FROM pg_catalog.pg_settings \
              WHERE name = 'restrict_nonsystem_relation_kind'";
         connection

@@ -76,6 +76,12 @@ impl Context {
             return Err(Error::ProofFailed { differences: proof.differences });
         }
         proof.equal = true;
+        for not in proof.not_proved.iter().skip(self.manifest.not_proved.len()) {
+            self.warn(
+                "NotReadBack",
+                format!("{} could not be compared: {}", not.object, not.reason),
+            );
+        }
         Ok(proof)
     }
 

@@ -25,6 +25,9 @@ const LOG_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Stands for what was dropped.
 const CUT: &str = "\npg_restore: error: it said more than is read\n";
 
+/// Memory of the server, in kilobytes, that each session may take to build an index, where it is set to less.
+const INDEX_MEMORY_KB: i64 = 128 * 1024;
+
 /// Errors shown in one message.
 const ERRORS_SHOWN: usize = 5;
 
@@ -175,14 +178,18 @@ impl Context {
         Ok(())
     }
 
-    /// Settings of the tool's sessions: never ended by a timeout, and with commits that need not wait for the disk.
+    /// Settings of the tool's sessions: never ended by a timeout, with commits that need not wait for the disk, and with
+    /// memory to build indexes in.
     fn tool_settings(&self) -> String {
         let mut settings = String::from(
             "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c synchronous_commit=off \
-             -c client_min_messages=warning",
+             -c default_transaction_read_only=off -c client_min_messages=warning",
         );
         if self.target.version_num >= 170_000 {
             settings.push_str(" -c transaction_timeout=0");
+        }
+        if self.target.maintenance_work_mem_kb < INDEX_MEMORY_KB {
+            settings.push_str(&format!(" -c maintenance_work_mem={INDEX_MEMORY_KB}"));
         }
         settings
     }

@@ -81,7 +81,13 @@ pub(super) async fn open_maintenance(target: &ConnectOptions) -> Result<Connecti
     for database in MAINTENANCE.into_iter().chain(named) {
         match session::open(&target.with_database(database)).await {
             Err(error @ (Error::DatabaseNotFound { .. } | Error::Sql { .. })) => last = Some(error),
-            other => return other,
+            Err(error) => return Err(error),
+            Ok(session) => {
+                let writable =
+                    session.batch_execute("SET default_transaction_read_only = off").await;
+                writable.map_err(|e| Error::sql("set the session's parameters", &e))?;
+                return Ok(session);
+            }
         }
     }
     Err(last.unwrap_or(Error::DatabaseNotFound { database: MAINTENANCE[0].to_owned() }))

@@ -142,3 +142,23 @@ async fn a_large_table_is_read_back_in_pieces() {
     assert!(outcome.proof.equal);
     assert_eq!((outcome.proof.rows, outcome.bytes), (33_000, manifest.totals.content.text_bytes));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_role_may_not_read_back_is_not_proved_and_said() {
+    let source = Fixture::start().await;
+    source.sql(
+        "CREATE TABLE open (id int); INSERT INTO open VALUES (1);
+         CREATE TABLE hidden (id int); INSERT INTO hidden VALUES (1), (2); ALTER TABLE hidden ENABLE ROW LEVEL SECURITY;
+         ALTER TABLE hidden FORCE ROW LEVEL SECURITY; CREATE POLICY p ON hidden USING (id = 1);
+         CREATE ROLE modest LOGIN CREATEDB PASSWORD 'secret'; ALTER ROLE modest SET default_transaction_read_only = on",
+    );
+    let (backup, _) = source.backup().await;
+    let mut request = source.restore_request(&backup.recovery_point_id, "copy");
+    request.target = source.source_as("modest", "secret").with_database("postgres");
+    let outcome = source.restore(request).await.expect("a restore");
+    assert_eq!((outcome.proof.tables, outcome.proof.rows, outcome.rows), (1, 1, 3));
+    let objects: Vec<_> = outcome.proof.not_proved.iter().map(|not| not.object.as_str()).collect();
+    assert_eq!(objects, ["table public.hidden"]);
+    assert!(outcome.warnings.iter().any(|warning| warning.code == "NotReadBack"));
+    assert_eq!(source.server.psql("copy", "SELECT count(*) FROM hidden").expect("rows"), "2");
+}
