@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::estate::{Estate, lock_customer};
+use super::estate::{Estate, lock_customer, unlock_customer};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -103,7 +103,7 @@ async fn deleted_at_once_with_its_data_and_its_running_backup() {
     // A backup that waits for a lock is stopped by the deletion.
     let body =
         serde_json::json!({"backupRuleOptions": {"ruleName": "BackupWeekly", "triggerOption": {}}});
-    let mut lock = lock_customer(&estate.postgres);
+    let lock = lock_customer(&estate.postgres);
     let running = harness
         .call(Method::POST, &format!("{instance}/backup"), Some(body.clone()))
         .await
@@ -113,8 +113,7 @@ async fn deleted_at_once_with_its_data_and_its_running_backup() {
         .await
         .expect_error(400, "UserErrorMaxConcurrentOperationLimitReached");
     delete(&estate, &instance).await;
-    lock.kill().unwrap();
-    lock.wait().unwrap();
+    unlock_customer(&estate.postgres, lock);
     let job = estate.job(&running).await;
     assert_eq!(job["properties"]["status"], "Cancelled", "{job:#}");
     assert_eq!(repositories(harness.data_dir()), 0);

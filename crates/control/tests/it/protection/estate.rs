@@ -60,7 +60,7 @@ pub(crate) fn digest(postgres: &PostgresServer, database: &str) -> String {
         .unwrap()
 }
 
-/// A session that keeps every reader from the table `customer` until it is killed.
+/// A session that keeps every reader from the table `customer` until [`unlock_customer`].
 pub(crate) fn lock_customer(postgres: &PostgresServer) -> Child {
     let lock = Command::new(postgres.bin().join("psql"))
         .args([&postgres.uri("shop"), "-c", "BEGIN; LOCK TABLE customer; SELECT pg_sleep(600)"])
@@ -78,6 +78,14 @@ pub(crate) fn lock_customer(postgres: &PostgresServer) -> Child {
     })
     .unwrap();
     lock
+}
+
+/// Ends that session. Its statement does not notice that its client has gone, so the server has to end it.
+pub(crate) fn unlock_customer(postgres: &PostgresServer, mut lock: Child) {
+    let statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()";
+    postgres.psql("shop", statement).unwrap();
+    lock.wait().unwrap();
 }
 
 impl Estate {

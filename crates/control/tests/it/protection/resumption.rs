@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::estate::{Estate, lock_customer};
+use super::estate::{Estate, lock_customer, unlock_customer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_outlives_the_service_that_accepted_it() {
@@ -12,7 +12,7 @@ async fn a_backup_outlives_the_service_that_accepted_it() {
     // By the vault's name: the restarted service has another port, and so another address of its own.
     estate.secret_uri = "https://coffer.vault.azure.net/secrets/shop".to_owned();
     let instance = estate.protect("pg-shop", "shop").await;
-    let mut lock = lock_customer(&estate.postgres);
+    let lock = lock_customer(&estate.postgres);
     let body = json!({"backupRuleOptions": {"ruleName": "BackupWeekly", "triggerOption": {}}});
     let answer = estate
         .harness
@@ -37,8 +37,7 @@ async fn a_backup_outlives_the_service_that_accepted_it() {
     assert_eq!(running["properties"]["duration"], "PT0S");
 
     estate.harness = estate.harness.restart().await;
-    lock.kill().unwrap();
-    lock.wait().unwrap();
+    unlock_customer(&estate.postgres, lock);
     let ended = estate.job_ended(&job).await;
     assert_eq!(ended["properties"]["status"], "Completed", "{ended:#}");
     assert_eq!(estate.recovery_points(&instance).await.len(), 1);
