@@ -209,7 +209,7 @@ async fn missing_group_first(
 
 async fn request(
     app: &App,
-    mut incoming: Incoming,
+    incoming: Incoming,
     caller: crate::identity::Caller,
     api_version: ApiVersion,
 ) -> Result<ArmRequest, Error> {

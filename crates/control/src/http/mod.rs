@@ -6,6 +6,7 @@
 //! [`Error`](crate::Error).
 
 mod authenticate;
+mod body;
 pub mod dataprotection;
 mod error;
 mod face;

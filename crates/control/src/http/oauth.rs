@@ -47,7 +47,7 @@ impl Refusal {
 /// Answers `POST …/token`.
 pub(super) async fn token(
     front: &Front,
-    mut incoming: Incoming,
+    incoming: Incoming,
     tenant: &str,
 ) -> Result<ArmResponse, Error> {
     if incoming.parts.method != Method::POST {

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http::{HeaderMap, Request, StatusCode, Version};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::body::{ReadError, RequestBody};
 use super::route::{Route, route, segments};
 use super::{ArmResponse, Query, error, face};
 use crate::app::App;
@@ -96,7 +96,7 @@ pub(super) struct Incoming {
     pub(super) query: Query,
     pub(super) ids: RequestIds,
     pub(super) peer: SocketAddr,
-    body: Body,
+    body: RequestBody,
 }
 
 impl Incoming {
@@ -104,23 +104,20 @@ impl Incoming {
     ///
     /// # Errors
     /// It is larger than the limit, does not arrive in time, or the connection breaks.
-    pub(super) async fn read_body(&mut self, app: &App) -> Result<Bytes, Error> {
+    pub(super) async fn read_body(&self, app: &App) -> Result<Bytes, Error> {
         let limits = app.config.limits;
-        let body = Limited::new(std::mem::take(&mut self.body), limits.body_bytes);
-        match tokio::time::timeout(limits.body_timeout, body.collect()).await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(source)) if source.is::<LengthLimitError>() => Err(Error::new(
+        let read = self.body.read(limits.body_bytes, limits.body_timeout).await;
+        read.map_err(|error| match error {
+            ReadError::TooLarge => Error::new(
                 ErrorKind::TooLarge,
                 "RequestContentTooLarge",
                 format!("The request's body is larger than {} bytes.", limits.body_bytes),
-            )),
-            Ok(Err(source)) => {
-                Err(Error::invalid_content("The request's body broke off.").with_source(source))
+            ),
+            ReadError::Late => Error::invalid_content("The request's body did not arrive in time."),
+            ReadError::Broken(source) => {
+                Error::invalid_content("The request's body broke off.").with_source(source)
             }
-            Err(_elapsed) => {
-                Err(Error::invalid_content("The request's body did not arrive in time."))
-            }
-        }
+        })
     }
 }
 
@@ -131,11 +128,12 @@ async fn handle(
 ) -> Response {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
+    let body = RequestBody::new(body);
     let ids = RequestIds::new(&parts.headers);
-    let method = parts.method.clone();
+    let (method, version) = (parts.method.clone(), parts.version);
     let path = parts.uri.path().to_owned();
     let span = tracing::info_span!("request", correlation_id = %ids.correlation_id, request_id = %ids.request_id);
-    let work = answer(&front, parts, body, ids.clone(), peer).instrument(span.clone());
+    let work = answer(&front, parts, body.clone(), ids.clone(), peer).instrument(span.clone());
     let outcome = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_panic) => {
@@ -143,7 +141,9 @@ async fn handle(
             Err(Error::internal("a request's handler panicked"))
         }
     };
-    let response = span.in_scope(|| {
+    // HTTP/2 has a stream for each request, and forbids the header.
+    let close = !body.drain().await && version < Version::HTTP_2;
+    let mut response = span.in_scope(|| {
         if let Err(error) = &outcome
             && matches!(error.kind, ErrorKind::Internal | ErrorKind::Unavailable)
         {
@@ -151,6 +151,9 @@ async fn handle(
         }
         encode(outcome, &ids)
     });
+    if close {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let status = response.status().as_u16();
     let seconds = started.elapsed().as_secs_f64();
     metrics::counter!("coffer_http_requests_total", "method" => method_label(&method), "status" => status.to_string())
@@ -177,7 +180,7 @@ fn method_label(method: &http::Method) -> &'static str {
 async fn answer(
     front: &Front,
     parts: Parts,
-    body: Body,
+    body: RequestBody,
     ids: RequestIds,
     peer: SocketAddr,
 ) -> Result<ArmResponse, Error> {
@@ -189,9 +192,7 @@ async fn answer(
     // Health and metrics answer however busy the rest is.
     match route {
         Route::Health => {
-            // The body is not shareable between threads, so no reference to the whole request waits with it.
-            let method = incoming.parts.method;
-            return face::health(front, &method).await;
+            return face::health(front, &incoming.parts.method).await;
         }
         Route::Metrics => return face::metrics(front, &incoming),
         _ => {}
