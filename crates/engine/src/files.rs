@@ -14,6 +14,7 @@ pub mod toc;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use coffer_store::Repository;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,10 @@ pub const ROLES_FILE: &str = "roles.sql";
 
 /// Longest prefix: what file systems allow for a name, less the temporary name's addition.
 const PREFIX_BYTES_MAX: usize = 200;
+
+/// How long workers of a cancelled run are waited for, and the time between two looks. They end at their next pause.
+const WORKERS_END_WITHIN: Duration = Duration::from_secs(10);
+const WORKERS_END_PAUSE: Duration = Duration::from_millis(5);
 
 /// What to write where.
 #[derive(Debug, Clone)]
@@ -85,14 +90,24 @@ pub async fn restore_files(
     });
     let written = tokio::select! {
         biased;
-        () = cancel.cancelled() => return Err(Error::Cancelled),
-        written = Box::pin(run.write(&request.recovery_point_id)) => written?,
+        () = cancel.cancelled() => Err(Error::Cancelled),
+        written = Box::pin(run.write(&request.recovery_point_id)) => written,
     };
+    workers_ended(run).await;
+    let written = written?;
     sync_directory(&temporary.path)?;
     final_path(&request)?;
     temporary.publish(&path)?;
     sync_directory(&request.directory)?;
     Ok(FilesOutcome { path, ..written })
+}
+
+/// Waits until no worker of a run that was given up can make another file: the directory could not be removed under it.
+async fn workers_ended(run: Arc<Run>) {
+    let deadline = tokio::time::Instant::now() + WORKERS_END_WITHIN;
+    while Arc::strong_count(&run) > 1 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(WORKERS_END_PAUSE).await;
+    }
 }
 
 /// One run.

@@ -3,14 +3,17 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use coffer_engine::files::toc::Toc;
-use coffer_engine::{Error, FilesOutcome, FilesRequest, Phase, SilentMonitor, restore_files};
+use coffer_engine::{
+    Error, FilesOutcome, FilesRequest, Monitor, Progress, SilentMonitor, restore_files,
+};
 use coffer_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
 
 use crate::restore_support::{assert_same, dump, dump_with};
-use crate::support::{DATABASE, Fixture, OnPhase};
+use crate::support::{DATABASE, Fixture};
 
 impl Fixture {
     fn files_request(&self, point: &str, prefix: &str) -> FilesRequest {
@@ -130,14 +133,40 @@ async fn an_existing_name_stays_as_it_is_and_failures_leave_nothing() {
             "{prefix}: {error}"
         );
     }
-    let cancel = CancellationToken::new();
-    let trigger = cancel.clone();
-    let monitor = Arc::new(OnPhase::new(Phase::Files, move || trigger.cancel()));
-    let request = fixture.files_request(point, "cancelled");
-    let error = restore_files(request, &fixture.repository, monitor, cancel).await;
-    assert!(matches!(error, Err(Error::Cancelled)), "{error:?}");
     assert!(fixture.files(&"0".repeat(31), "missing").await.is_err());
     assert_eq!(fixture.names(), ["taken"]);
+}
+
+/// Cancels at the n-th report.
+struct CancelAt {
+    reports_left: AtomicU64,
+    cancel: CancellationToken,
+}
+
+impl Monitor for CancelAt {
+    fn report(&self, _progress: &Progress) {
+        if self.reports_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.cancel.cancel();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_at_any_moment_it_leaves_no_file() {
+    let fixture = Fixture::start().await;
+    for number in 0..40 {
+        fixture.sql(&format!("CREATE TABLE t{number} AS SELECT generate_series(1, 1000) AS id"));
+    }
+    let (backup, _) = fixture.backup().await;
+    for reports in [1, 2, 10, 30, 60] {
+        let cancel = CancellationToken::new();
+        let reports_left = AtomicU64::new(reports);
+        let monitor = Arc::new(CancelAt { reports_left, cancel: cancel.clone() });
+        let request = fixture.files_request(&backup.recovery_point_id, "cancelled");
+        let error = restore_files(request, &fixture.repository, monitor, cancel).await;
+        assert!(matches!(error, Err(Error::Cancelled)), "{error:?}");
+        assert_eq!(fixture.names(), Vec::<String>::new(), "after {reports} reports");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
