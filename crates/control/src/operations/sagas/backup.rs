@@ -175,7 +175,7 @@ impl Backup {
                 run.crash_point("take:sealed");
                 Ok(Taken {
                     taken_us: outcome.taken_at_unix_us,
-                    transferred_bytes: monitor.bytes_done().max(outcome.totals.content.text_bytes),
+                    transferred_bytes: monitor.bytes_done(),
                     warnings: outcome
                         .warnings
                         .iter()

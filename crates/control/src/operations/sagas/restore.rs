@@ -129,8 +129,17 @@ impl Saga for Restore {
             Target::Database { datasource, credentials } => {
                 let resolved =
                     database_target(&self.app, run, vault, &input, datasource, credentials).await;
-                if let Ok(DatabaseTarget { request, access }) = resolved {
-                    drop_temporary(&request, &access.place).await?;
+                if let Ok(DatabaseTarget { request, access }) = resolved
+                    && let Err(failure) = drop_temporary(&request, &access.place).await
+                {
+                    // A server that refuses this now has refused the restore for the same reason.
+                    if let Failure::Transient(_) | Failure::Interrupted = failure {
+                        return Err(failure);
+                    }
+                    tracing::warn!(
+                        ?failure,
+                        "the temporary database of a failed restore could not be looked for"
+                    );
                 }
             }
         }

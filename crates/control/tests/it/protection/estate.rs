@@ -179,6 +179,14 @@ impl Estate {
         self.harness.call(Method::PUT, &path, Some(body)).await.expect(200);
     }
 
+    /// Sets a secret of the default key vault and returns its URI.
+    pub(crate) async fn secret(&self, name: &str, value: &str) -> String {
+        let uri = format!("{}/secrets/{name}", self.harness.endpoint);
+        let put = format!("{uri}?api-version=7.4");
+        self.harness.call(Method::PUT, &put, Some(json!({"value": value}))).await.expect(200);
+        uri
+    }
+
     /// A datasource of this server.
     pub(crate) fn datasource(&self, database: &str) -> Value {
         json!({"datasourceType": DATABASE_TYPE, "objectType": "Datasource",

@@ -136,6 +136,20 @@ async fn restore_as_database(estate: &Estate, instance: &str, recovery_point: &s
     assert!(info["additionalDetails"]["Proof"].as_str().unwrap().starts_with("equal"), "{job:#}");
     assert_eq!(digest(&estate.postgres, "shop_copy"), digest(&estate.postgres, "shop"));
 
+    // Wrong credentials: told by the job at once, without attempts that can't succeed.
+    let wrong = estate.secret("wrong", "postgres://postgres:wrong@ignored/ignored").await;
+    let mut refused = estate.restore_to_database(recovery_point, "shop_refused");
+    refused["restoreTargetInfo"]["datasourceAuthCredentials"] = estate.credentials(&wrong);
+    let begun = std::time::Instant::now();
+    let answer =
+        harness.call(Method::POST, &format!("{instance}/restore"), Some(refused)).await.expect(202);
+    let job = estate.job(&answer).await;
+    assert_eq!(
+        job["properties"]["errorDetails"][0]["code"], "UserErrorDBUserAuthFailed",
+        "{job:#}"
+    );
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+
     // The name is taken now: told by the check, and by the job.
     let validate = json!({"restoreRequestObject": request});
     let answer = harness

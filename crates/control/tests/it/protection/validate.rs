@@ -28,13 +28,6 @@ fn expect_failure(status: &Value, code: &str, says: &str) {
     assert!(detail.contains(says), "{detail:?} does not say {says:?}");
 }
 
-async fn secret(estate: &Estate, name: &str, value: &str) -> String {
-    let url = format!("{}/secrets/{name}", estate.harness.endpoint);
-    let put = format!("{url}?api-version=7.4");
-    estate.harness.call(Method::PUT, &put, Some(json!({"value": value}))).await.expect(200);
-    url
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_check_has_its_own_answer() {
     let estate = Estate::new("On").await;
@@ -68,7 +61,7 @@ async fn each_check_has_its_own_answer() {
     let status =
         validate(&estate, with_secret(&format!("{}/secrets/absent", harness.endpoint))).await;
     expect_failure(&status, "UserErrorInvalidSecret", "absent");
-    let malformed = secret(&estate, "malformed", "not a hunter2 connection string").await;
+    let malformed = estate.secret("malformed", "not a hunter2 connection string").await;
     let status = validate(&estate, with_secret(&malformed)).await;
     expect_failure(&status, "UserErrorSecretValueInUnsupportedFormat", "malformed");
     assert!(!status.to_string().contains("hunter2"), "a secret is never quoted");
@@ -77,7 +70,7 @@ async fn each_check_has_its_own_answer() {
     let status = validate(&estate, without).await;
     expect_failure(&status, "UserErrorInvalidSecret", "registration");
 
-    let wrong = secret(&estate, "wrong", "postgres://postgres:wrong@ignored/ignored").await;
+    let wrong = estate.secret("wrong", "postgres://postgres:wrong@ignored/ignored").await;
     let status = validate(&estate, with_secret(&wrong)).await;
     expect_failure(&status, "UserErrorDBUserAuthFailed", "postgres");
     let mut absent = shop.clone();
@@ -89,7 +82,7 @@ async fn each_check_has_its_own_answer() {
         .postgres
         .psql("shop", "CREATE ROLE reader LOGIN PASSWORD 'r'; GRANT SELECT ON customer TO reader")
         .unwrap();
-    let reader = secret(&estate, "reader", "host=ignored user=reader password=r").await;
+    let reader = estate.secret("reader", "host=ignored user=reader password=r").await;
     let status = validate(&estate, with_secret(&reader)).await;
     expect_failure(&status, "UserErrorMissingDBPermissions", "purchase");
     assert!(
