@@ -76,8 +76,9 @@ def arguments():
 class Source:
     """The database of this walk, and who logs in to it."""
 
-    def __init__(self, programs, reader, admin, throwaway):
+    def __init__(self, programs, reader, admin, throwaway, bytes_):
         self.programs = programs
+        self.bytes = bytes_
         # Whose connection string the backup uses, and whose a restore.
         self.reader = reader
         self.admin = admin
@@ -104,7 +105,7 @@ def prepare_throwaway(steps, stack, scale):
         server.psql("shop", GRANTS, variables={"password": password, "database": "shop"})
         notes.detail("role coffer_backup: member of pg_read_all_data, BYPASSRLS, SELECT on the large objects")
     admin = server.database("shop")
-    return Source(server.programs, admin.with_login("coffer_backup", password), admin, throwaway=True)
+    return Source(server.programs, admin.with_login("coffer_backup", password), admin, throwaway=True, bytes_=bytes_)
 
 
 def prepare_own(steps, uri):
@@ -115,7 +116,7 @@ def prepare_own(steps, uri):
         version = psql(programs, database, "SHOW server_version", read_only=True)
         bytes_ = int(psql(programs, database, "SELECT pg_database_size(current_database())", read_only=True))
         notes.detail(f"PostgreSQL {version}, {size(bytes_)}; it is only read")
-    return Source(programs, database, database, throwaway=False)
+    return Source(programs, database, database, throwaway=False, bytes_=bytes_)
 
 
 def find_client_programs():
@@ -255,7 +256,7 @@ def restore_as_database(steps, day, source, recovery_point, admin_secret, run):
 def restore_as_files(steps, day, recovery_point, files, run):
     """Returns the archive's directory."""
     request = day.restore_files_request(recovery_point, "restored", f"archive-{run}")
-    with steps.step("Restoring as files: a pg_dump archive in directory format", "files") as notes:
+    with steps.step("Restoring as files: a pg_dump archive in directory format", "restore as files") as notes:
         describe_job(notes, day.restore(request, show_progress(notes)))
         tables = sorted((files / "restored").rglob("toc.dat"))
         if not tables:
@@ -285,7 +286,7 @@ def check_copy(steps, source, copy, what, original):
 def load_archive(steps, source, archive):
     """What anyone can do with the files: the stock tool, two jobs, no Coffer."""
     target = source.admin.with_name("shop_from_files")
-    with steps.step("pg_restore -j2 of those files, into another new database", "pg_restore"):
+    with steps.step("pg_restore -j2 of those files, into another new database", "pg_restore -j2"):
         psql(source.programs, source.admin, f"CREATE DATABASE {quote(target.name)} TEMPLATE template0")
         command = [source.programs / "pg_restore", "-j2", "--exit-on-error", "--dbname", target.name, archive]
         run = subprocess.run(command, capture_output=True, text=True, env=target.environment())
@@ -313,12 +314,11 @@ def rescue(steps, server, env, key):
 
 def summary(steps, server, env, key, source, target):
     say("")
-    say(f"{'what':<12} {'here':>10}    the real service, 8 MB database")
-    for key_, label in (("validate", "validate"), ("configure", "configure"), ("backup", "backup"), ("restore", "restore"),
-                        ("files", "as files"), ("pg_restore", "pg_restore")):
+    say(f"{'what':<16} {'here, ' + size(source.bytes):>16}    the real service, 8 MB")
+    for key_ in ("validate", "configure", "backup", "restore", "restore as files", "pg_restore -j2"):
         if key_ in steps.seconds:
             recorded = f"{RECORDED_SECONDS[key_]} s" if key_ in RECORDED_SECONDS else ""
-            say(f"{label:<12} {duration(steps.seconds[key_]):>10}    {recorded}")
+            say(f"{key_:<16} {duration(steps.seconds[key_]):>16}    {recorded}".rstrip())
     say("")
     say("All done. How to go on:")
     say(f"  * Start the server again:  {server.binary} serve --data-dir {server.data}")

@@ -10,10 +10,13 @@
 
 use thiserror::Error;
 
+mod foreign_keys;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
+
+pub(crate) use foreign_keys::order_foreign_keys;
 
 /// Versions of the archive format that this module reads and writes.
 const SUPPORTED_VERSIONS: [Version; 3] = [Version::V1_14, Version::V1_15, Version::V1_16];

@@ -11,7 +11,7 @@ use super::pg_restore_log::{Loss, RestoreLog};
 use super::preflight;
 use super::roles::Roles;
 use crate::error::{Error, Result};
-use crate::files::toc::Toc;
+use crate::files::toc::{Toc, order_foreign_keys};
 use crate::manifest::DatabaseManifest;
 use crate::part::PartReader;
 use crate::tools::scrub;
@@ -40,7 +40,7 @@ pub(super) enum Part {
     PostData,
 }
 
-/// The stored archive of the schema.
+/// The stored archive of the schema, put in an order that a parallel restore can keep.
 ///
 /// # Errors
 /// [`Error::Store`] when it can't be read, [`Error::Manifest`] when it is no archive that this version understands.
@@ -56,7 +56,10 @@ pub(crate) async fn read_toc(repository: &Repository, manifest: &DatabaseManifes
     while let Some(piece) = reader.bytes().await? {
         bytes.extend_from_slice(&piece);
     }
-    Toc::read(&bytes).map_err(|error| Error::Manifest { message: error.to_string() })
+    let mut toc =
+        Toc::read(&bytes).map_err(|error| Error::Manifest { message: error.to_string() })?;
+    order_foreign_keys(&mut toc.entries);
+    Ok(toc)
 }
 
 /// The archive in a directory for `pg_restore`, which goes with this value.
