@@ -93,6 +93,12 @@ impl Executor {
     /// # Errors
     /// The database fails.
     pub async fn start(app: Arc<App>) -> Result<Executor, Error> {
+        if let Err(error) = sagas::clear_work_directories(&app).await {
+            tracing::warn!(
+                error = error.chain(),
+                "work directories of the last run of the service stay"
+            );
+        }
         let parts = Parts {
             db: app.db.clone(),
             clock: app.clock.clone(),

@@ -17,6 +17,20 @@ pub(super) fn operation_guid(run: &Run) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, run.operation().id.as_bytes())
 }
 
+/// Removes what runs of a killed service have left: nothing runs yet.
+pub(crate) async fn clear_work_directories(app: &App) -> Result<(), Error> {
+    remove_directory(&work_root(app)).await
+}
+
+fn work_root(app: &App) -> PathBuf {
+    app.config.data_dir.join("work")
+}
+
+/// The local directory of one operation, for the tools' output.
+pub(super) fn work_path(app: &App, run: &Run) -> PathBuf {
+    work_root(app).join(operation_guid(run).simple().to_string())
+}
+
 /// An empty local directory of one operation. Removed when dropped, and emptied when an earlier run has died in it.
 pub(super) struct WorkDirectory {
     path: PathBuf,
@@ -24,7 +38,7 @@ pub(super) struct WorkDirectory {
 
 impl WorkDirectory {
     pub(super) async fn make(app: &App, run: &Run) -> Result<WorkDirectory, Error> {
-        let path = app.config.data_dir.join("work").join(operation_guid(run).simple().to_string());
+        let path = work_path(app, run);
         remove_directory(&path).await?;
         tokio::fs::create_dir_all(&path).await.map_err(Error::internal)?;
         Ok(WorkDirectory { path })

@@ -27,6 +27,7 @@ use super::executor::Registry;
 use super::saga::Saga;
 use crate::app::App;
 
+pub(crate) use data_run::clear_work_directories;
 pub(crate) use instance_repository::destroy_repository;
 
 /// The saga of every kind.

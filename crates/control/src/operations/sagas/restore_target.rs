@@ -6,7 +6,7 @@ use coffer_azure::{
 };
 use coffer_engine::restore::{RestoreOptions, RestoreRequest, TEMPORARY_PREFIX};
 
-use super::data_run::operation_guid;
+use super::data_run::{operation_guid, work_path};
 use super::datasource_access::{DatasourceAccess, datasource_access};
 use super::validate_for_backup::discover_tools;
 use crate::app::dataprotection::errors;
@@ -72,7 +72,7 @@ pub(super) async fn database_target(
             workers: app.config.limits.data_workers,
             ..RestoreOptions::default()
         },
-        work_dir: app.config.data_dir.join("work").join(guid),
+        work_dir: work_path(app, run),
     };
     Ok(DatabaseTarget { request, access })
 }
