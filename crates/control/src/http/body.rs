@@ -53,8 +53,12 @@ impl RequestBody {
         bytes_max: usize,
         time_max: Duration,
     ) -> Result<Bytes, ReadError> {
-        let State::Unread(body) = self.replace(State::GivenUp) else {
-            return Ok(Bytes::new());
+        let body = match self.replace(State::GivenUp) {
+            State::Unread(body) => body,
+            before => {
+                self.replace(before);
+                return Ok(Bytes::new());
+            }
         };
         match tokio::time::timeout(time_max, Limited::new(body, bytes_max).collect()).await {
             Ok(Ok(collected)) => {
