@@ -4,6 +4,7 @@ PostgreSQL refuses to run as root, so when we do, the server runs as the user `p
 are killed: the kernel tells it to (setpriv --pdeathsig).
 """
 
+import contextlib
 import os
 import pwd
 import secrets
@@ -97,6 +98,14 @@ def psql(programs, database, sql, read_only=False, variables=None):
     return run.stdout.rstrip("\n")
 
 
+def unprivileged():
+    """Whom to become when we are root: the user of Debian's packages, or where those are not installed, nobody."""
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise Failure("running as root, and there is neither a user `postgres` nor `nobody` to run PostgreSQL")
+
+
 class Server:
     """A cluster in a directory of its own, running until `stop`."""
 
@@ -108,7 +117,7 @@ class Server:
         self.port = None
         self._as = {}
         if os.geteuid() == 0:
-            account = pwd.getpwnam("postgres")
+            account = unprivileged()
             self._as = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
             os.chown(self.directory, account.pw_uid, account.pw_gid)
         try:

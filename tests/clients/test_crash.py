@@ -13,8 +13,6 @@ import compare
 from rest import RequestFailed
 from terminal import Failure
 
-# Kinds of operations whose every point is tried, with what each takes for granted.
-KINDS = ("create_vault", "configure_protection", "backup", "restore", "delete_instance")
 # How long anything may take after the restart. Leases of the killed server run out in this time.
 LIMIT = 180
 
@@ -141,6 +139,30 @@ class Crash(unittest.TestCase):
                 # Soft delete is off in this vault: the data is gone, and so is every half of it.
                 self.assertEqual(self.manifests(), others)
             self.delete(day)
+
+    def test_changes_of_protection(self):
+        """Each change twice, back and forth, so that every point meets an instance that is in the other state."""
+        day = self.protectable("changes", "changed")
+        day.describe_instance("changed")
+        day.configure()
+        pairs = (
+            ("stop_protection", "stopProtection", "ProtectionStopped", "resume_protection", "resumeProtection"),
+            ("suspend_backups", "suspendBackups", "BackupsSuspended", "resume_backups", "resumeBackups"),
+        )
+        for there, action, state, back, reaction in pairs:
+            for going, returning in zip(self.points_of(there), self.points_of(back), strict=True):
+                self.change(day, going, action, state)
+                self.change(day, returning, reaction, "ProtectionConfigured")
+
+    def change(self, day, point, action, state):
+        with self.subTest(point):
+            url = f"{day.instance}/{action}"
+            self.crash_at(
+                point,
+                lambda: day.client.post(url, api_version="2023-01-01"),
+                lambda: day.client.wait(day.client.post(url, api_version="2023-01-01"), action),
+            )
+            day.expect_state(state)
 
     # How ---------------------------------------------------------------------------------------------------------------
 
