@@ -38,11 +38,20 @@ impl PartWriter {
     /// Adds an item as one JSON line.
     ///
     /// # Errors
-    /// [`Error::Store`] when a full chunk can't be stored.
+    /// [`Error::Store`] when a full chunk can't be stored, [`Error::Unsupported`] when no reader would accept the line.
     pub async fn line<T: Serialize>(&mut self, stream: &mut PackStream, item: &T) -> Result<()> {
+        let start = self.buffer.len();
         serde_json::to_writer(&mut self.buffer, item).map_err(|error| Error::Manifest {
             message: format!("an item can't be written as JSON: {error}"),
         })?;
+        let length = self.buffer.len() - start;
+        if length > LINE_BYTES_MAX {
+            let message = format!(
+                "an entry of a list takes {length} bytes, more than can be read back: a table that can't be read in ranges \
+                 is too large"
+            );
+            return Err(Error::Unsupported { code: "EntryTooLong", message });
+        }
         self.buffer.push(b'\n');
         self.part.items += 1;
         while self.buffer.len() >= PART_CHUNK_BYTES {
