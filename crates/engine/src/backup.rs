@@ -23,6 +23,7 @@ mod worker;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use coffer_store::{Lease, Repository, WriterStats};
@@ -110,7 +111,8 @@ pub struct BackupOutcome {
 /// Takes a backup. The lease must be of this repository, and the caller renews it meanwhile.
 ///
 /// When `cancel` fires, the server is asked to stop what it runs for this backup, and [`Error::Cancelled`] comes back
-/// within seconds. Whatever was stored by then is found again by the next backup.
+/// within seconds. Whatever was stored by then is found again by the next backup. While the manifest is being written it
+/// is too late: the outcome is that of the backup, so that [`Error::Cancelled`] always means that there is none.
 ///
 /// # Errors
 /// Any but those of a restore. Nothing is sealed then, and no lock or snapshot is left behind.
@@ -124,12 +126,18 @@ pub async fn backup(
     validate(&request)?;
     let run = run::Run::new(request, repository.clone(), lease.clone(), monitor);
     let cancellers = run.cancellers();
+    let sealing = run.sealing();
+    let mut taking = Box::pin(run.take());
     tokio::select! {
         biased;
         () = cancel.cancelled() => {}
-        outcome = Box::pin(run.take()) => return outcome,
+        outcome = &mut taking => return outcome,
     }
-    // The run, its connections and its tool are gone by now; a statement may still be running on the server.
+    if sealing.load(Ordering::Acquire) {
+        return taking.await;
+    }
+    // With it go its connections and its tool; a statement may still be running on the server.
+    drop(taking);
     cancellers.cancel_all().await;
     Err(Error::Cancelled)
 }

@@ -20,6 +20,10 @@ use super::reporter::{Cancellers, Reporter};
 
 /// Tables named by one LOCK statement.
 const LOCK_BATCH: usize = 500;
+/// How often a session that waits for other work looks whether it still has its server.
+const LOST_POLL: Duration = Duration::from_secs(1);
+/// How long a range waits for the indexes of its table, in the server's notation.
+const INDEX_LOCK_WAIT: &str = "6h";
 /// Snapshots thrown away because of a rewrite, per backup.
 const SNAPSHOTS_MAX: u32 = 10;
 
@@ -75,6 +79,33 @@ pub(super) async fn take(
         }
     }
     Err(Error::SnapshotRace { attempts: SNAPSHOTS_MAX, relations })
+}
+
+impl Hold {
+    /// The result of work that goes by this snapshot but talks to the server by itself: it is not waited for, and not
+    /// blamed, when it is this session that was lost.
+    pub(super) async fn unless_lost<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let lost = async {
+            while !self.connection.is_closed() {
+                tokio::time::sleep(LOST_POLL).await;
+            }
+        };
+        let worked = tokio::select! {
+            worked = work => worked,
+            () = lost => Err(Error::ConnectionLost { message: "hold the snapshot".to_owned() }),
+        };
+        if worked.is_err() {
+            execute(&self.connection, "hold the snapshot", "SELECT").await?;
+        }
+        worked
+    }
+
+    /// From here on waits for a lock as long as it takes. The tables are locked already, but who plans a range opens their
+    /// indexes too, and a REINDEX keeps these to itself until it is done. Nobody waits behind us meanwhile.
+    pub(super) async fn be_patient(&self) -> Result<()> {
+        let sql = format!("SET LOCAL lock_timeout = '{INDEX_LOCK_WAIT}'");
+        execute(&self.connection, "wait for locks of indexes", &sql).await
+    }
 }
 
 enum Attempt {

@@ -1,15 +1,21 @@
 //! Everything that is neither rows nor large objects: the schema's archive, roles, views, sequences.
 
+use std::time::Duration;
+
 use coffer_store::{ChunkKind, ChunkRef, PackStream};
 use serde::Serialize;
 
 use crate::catalog::{materialized_view, role, sequence};
 use crate::connect::Connection;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::{NotProved, Part, Warning};
 use crate::part::PartWriter;
 
+use super::hold::execute;
 use super::run::Context;
+
+/// Largest `lock_timeout` of a server.
+const LOCK_WAIT_MS_MAX: u128 = i32::MAX as u128;
 
 /// Writes them, and notes what is to be said about them.
 pub(super) struct Lists<'a> {
@@ -43,14 +49,34 @@ impl Lists<'_> {
         write_list(stream, ChunkKind::MaterializedViewList, previous, &views).await
     }
 
-    /// Named under the snapshot, read outside it and after it, so that no row has a number that is still to come.
+    /// Named under the snapshot, read outside it and after it, so that no row has a number that is still to come. Nothing
+    /// holds a lock on them: whoever drops one and does not commit is waited for, but not longer than `lock_wait`.
     pub(super) async fn sequences(
         &mut self,
         stream: &mut PackStream,
         free: &Connection,
+        in_recovery: bool,
+        lock_wait: Duration,
     ) -> Result<Part> {
-        let names = sequence::sequences(&self.context.hold.connection).await?;
-        let (sequences, gone) = sequence::positions(free, &names).await?;
+        let (mut names, unlogged) = sequence::sequences(&self.context.hold.connection).await?;
+        if in_recovery {
+            self.not_proved.extend(unlogged.iter().map(|(schema, name)| NotProved {
+                object: format!("sequence {schema}.{name}"),
+                reason:
+                    "it is unlogged and the source is a standby, which can't read it".to_owned(),
+            }));
+        } else {
+            names.extend(unlogged);
+        }
+        let wait_ms = lock_wait.as_millis().clamp(1, LOCK_WAIT_MS_MAX);
+        execute(free, "bound the wait for locks", &format!("SET lock_timeout = {wait_ms}")).await?;
+        let (sequences, gone) = match sequence::positions(free, &names).await {
+            Err(Error::Sql { sqlstate, message, .. }) if sqlstate == "55P03" => {
+                let waited_ms = u64::try_from(wait_ms).unwrap_or(u64::MAX);
+                return Err(Error::LockTimeout { waited_ms, message });
+            }
+            positions => positions?,
+        };
         self.warnings.extend(gone.iter().map(|(schema, name)| Warning {
             code: "SequenceGone".to_owned(),
             message: format!(

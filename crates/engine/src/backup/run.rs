@@ -1,6 +1,7 @@
 //! One backup from beginning to end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use coffer_store::{Lease, Repository, Writer, WriterOptions};
 use tokio::sync::{Mutex, mpsc};
@@ -49,6 +50,7 @@ pub(super) struct Run {
     lease: Lease,
     reporter: Reporter,
     cancellers: Cancellers,
+    sealing: Arc<AtomicBool>,
 }
 
 /// What the source turned out to be, and the session outside the snapshot that found it out.
@@ -66,7 +68,19 @@ impl Run {
         monitor: Arc<dyn Monitor>,
     ) -> Self {
         let reporter = Reporter::new(monitor);
-        Self { request, repository, lease, reporter, cancellers: Cancellers::default() }
+        Self {
+            request,
+            repository,
+            lease,
+            reporter,
+            cancellers: Cancellers::default(),
+            sealing: Arc::default(),
+        }
+    }
+
+    /// Set when it is too late to cancel: the manifest is being written.
+    pub(super) fn sealing(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.sealing)
     }
 
     pub(super) fn cancellers(&self) -> Cancellers {
@@ -108,7 +122,9 @@ impl Run {
         self.reporter.report(Phase::Lists, None);
         let roles = lists.roles(&mut stream, server.major()).await?;
         let materialized_views = lists.materialized_views(&mut stream).await?;
-        let sequences = lists.sequences(&mut stream, &free).await?;
+        let options = &self.request.options;
+        let lock_wait = options.lock_timeout * options.lock_attempts;
+        let sequences = lists.sequences(&mut stream, &free, server.in_recovery, lock_wait).await?;
         let extensions = database::extensions(&context.hold.connection).await?;
         let database = database::properties(&context.hold.connection, server.major()).await?;
         stream.finish().await.map_err(Error::store("store lists"))?;
@@ -179,10 +195,17 @@ impl Run {
                 .await?;
                 self.reporter.report(Phase::Schema, None);
                 let name = &hold.snapshot_name;
-                let toc =
-                    schema::archive(&report.pg_dump, source, name, options.lock_timeout, work_dir)
-                        .await;
-                toc.map(|toc| (hold, toc))
+                let archive = schema::Archive {
+                    tool: &report.pg_dump,
+                    source,
+                    encoding: &server.encoding,
+                    snapshot_name: name,
+                    lock_timeout: options.lock_timeout,
+                    work_dir,
+                };
+                let toc = hold.unless_lost(archive.write()).await?;
+                hold.be_patient().await?;
+                Ok((hold, toc))
             };
             match attempt.await {
                 Ok(taken) => return Ok(taken),
@@ -247,6 +270,7 @@ impl Run {
         let body = serde_json::to_vec(&manifest).map_err(|error| Error::Manifest {
             message: format!("it can't be written as JSON: {error}"),
         })?;
+        self.sealing.store(true, Ordering::Release);
         self.reporter.report(Phase::Seal, None);
         let sealed = context.writer.clone().seal(&manifest.recovery_point_id, &body).await;
         let info = sealed.map_err(Error::store("seal the recovery point"))?;

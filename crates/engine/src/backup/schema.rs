@@ -34,55 +34,70 @@ impl Drop for Output {
     }
 }
 
-/// The bytes of `toc.dat`. Grows with the number of objects in the schema, not with rows.
-pub(super) async fn archive(
-    tool: &Tool,
-    source: &ConnectOptions,
-    snapshot_name: &str,
-    lock_timeout: Duration,
-    work_dir: &Path,
-) -> Result<Vec<u8>> {
-    let output = Output(work_dir.join(format!("schema-{}", uuid::Uuid::new_v4().simple())));
-    let started = Instant::now();
-    let mut command = tool.command(source);
-    command
-        .args([
-            "--format=directory",
-            "--schema-only",
-            "--quote-all-identifiers",
-            "--compress=0",
-            "--no-password",
-        ])
-        .arg(format!("--snapshot={snapshot_name}"))
-        .arg(format!("--lock-wait-timeout={}", lock_timeout.as_millis().max(1)))
-        .arg("--file")
-        .arg(&output.0)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(Error::io("start pg_dump"))?;
-    let stderr = match child.stderr.take() {
-        Some(stderr) => last_words(stderr).await?,
-        None => Vec::new(),
-    };
-    let status = child.wait().await.map_err(Error::io("wait for pg_dump"))?;
-    if !status.success() {
-        let stderr = scrub(&stderr, source);
-        // Parameters and statements are the same in every language that the server may speak; messages are not.
-        if stderr.contains("max_locks_per_transaction") {
-            return Err(super::hold::too_many_tables());
-        }
-        if stderr.contains("LOCK TABLE") && started.elapsed() >= lock_timeout {
-            let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            return Err(Error::LockTimeout { waited_ms, message: stderr });
-        }
-        if LOST_CONNECTION.iter().any(|words| stderr.contains(words)) {
-            return Err(Error::ConnectionLost { message: stderr });
-        }
-        return Err(Error::Tool { tool: "pg_dump", status: status.to_string(), stderr });
+/// One archive to be made.
+pub(super) struct Archive<'a> {
+    pub(super) tool: &'a Tool,
+    pub(super) source: &'a ConnectOptions,
+    /// The database's own: names are never converted, whatever `client_encoding` a role or database is set to.
+    pub(super) encoding: &'a str,
+    pub(super) snapshot_name: &'a str,
+    pub(super) lock_timeout: Duration,
+    pub(super) work_dir: &'a Path,
+}
+
+impl Archive<'_> {
+    /// The bytes of `toc.dat`. Grows with the number of objects in the schema, not with rows.
+    pub(super) async fn write(&self) -> Result<Vec<u8>> {
+        let name = format!("schema-{}", uuid::Uuid::new_v4().simple());
+        let output = Output(self.work_dir.join(name));
+        self.run(&output).await?;
+        tokio::fs::read(output.0.join("toc.dat"))
+            .await
+            .map_err(Error::io("read the archive of the schema"))
     }
-    tokio::fs::read(output.0.join("toc.dat"))
-        .await
-        .map_err(Error::io("read the archive of the schema"))
+
+    async fn run(&self, output: &Output) -> Result<()> {
+        let Self { source, lock_timeout, .. } = *self;
+        let started = Instant::now();
+        let mut command = self.tool.command(source);
+        command
+            .args([
+                "--format=directory",
+                "--schema-only",
+                "--quote-all-identifiers",
+                "--compress=0",
+                "--no-password",
+            ])
+            .arg(format!("--encoding={}", self.encoding))
+            .arg(format!("--snapshot={}", self.snapshot_name))
+            .arg(format!("--lock-wait-timeout={}", lock_timeout.as_millis().max(1)))
+            .arg("--file")
+            .arg(&output.0)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(Error::io("start pg_dump"))?;
+        let stderr = match child.stderr.take() {
+            Some(stderr) => last_words(stderr).await?,
+            None => Vec::new(),
+        };
+        let status = child.wait().await.map_err(Error::io("wait for pg_dump"))?;
+        if !status.success() {
+            let stderr = scrub(&stderr, source);
+            // Parameters and statements are the same in every language that the server may speak; messages are not.
+            if stderr.contains("max_locks_per_transaction") {
+                return Err(super::hold::too_many_tables());
+            }
+            if stderr.contains("LOCK TABLE") && started.elapsed() >= lock_timeout {
+                let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                return Err(Error::LockTimeout { waited_ms, message: stderr });
+            }
+            if LOST_CONNECTION.iter().any(|words| stderr.contains(words)) {
+                return Err(Error::ConnectionLost { message: stderr });
+            }
+            return Err(Error::Tool { tool: "pg_dump", status: status.to_string(), stderr });
+        }
+        Ok(())
+    }
 }
 
 /// Reads to the end and keeps the last part: the tool must not block on a full pipe, nor fill memory.

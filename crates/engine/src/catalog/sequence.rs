@@ -10,17 +10,26 @@ use crate::session::qualified;
 /// Sequences read by one statement.
 const BATCH: usize = 200;
 
-/// (schema, name) of all sequences of the backup, under the snapshot.
-pub(crate) async fn sequences(client: &Client) -> Result<Vec<(String, String)>> {
+/// Schema and name.
+pub(crate) type Name = (String, String);
+
+/// (schema, name) of all sequences of the backup, under the snapshot: those of permanent ones, then of unlogged ones, which
+/// a standby can't read.
+pub(crate) async fn sequences(client: &Client) -> Result<(Vec<Name>, Vec<Name>)> {
     let sql = format!(
-        "SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        "SELECT n.nspname::text, c.relname::text, c.relpersistence = 'u' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {USER_SCHEMA} AND (NOT EXISTS (\
              SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 \
                AND d.deptype = 'e') \
            OR EXISTS (SELECT FROM pg_extension e WHERE c.oid = ANY (e.extconfig))) ORDER BY 1, 2"
     );
     let found = rows(client, "the list of sequences", &sql, &[]).await?;
-    found.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+    let (mut permanent, mut unlogged) = (Vec::new(), Vec::new());
+    for row in &found {
+        let name = (get(row, 0)?, get(row, 1)?);
+        if get(row, 2)? { unlogged.push(name) } else { permanent.push(name) }
+    }
+    Ok((permanent, unlogged))
 }
 
 /// Where the sequences stand now, outside the snapshot; names of those that are gone are returned beside.
@@ -28,8 +37,8 @@ pub(crate) async fn sequences(client: &Client) -> Result<Vec<(String, String)>> 
 /// `client` must not be in a transaction: a sequence dropped in between fails its statement.
 pub(crate) async fn positions(
     client: &Client,
-    names: &[(String, String)],
-) -> Result<(Vec<Sequence>, Vec<(String, String)>)> {
+    names: &[Name],
+) -> Result<(Vec<Sequence>, Vec<Name>)> {
     let mut found = Vec::with_capacity(names.len());
     let mut gone = Vec::new();
     for batch in names.chunks(BATCH) {
@@ -50,7 +59,7 @@ pub(crate) async fn positions(
     Ok((found, gone))
 }
 
-async fn read(client: &Client, batch: &[(String, String)]) -> Result<Vec<Sequence>> {
+async fn read(client: &Client, batch: &[Name]) -> Result<Vec<Sequence>> {
     let selects: Vec<_> = batch
         .iter()
         .enumerate()

@@ -1,9 +1,10 @@
 //! What is in a recovery point is what was in the database.
 
 use coffer_engine::manifest::{LargeObject, MaterializedView, Ranges, Sequence};
-use coffer_engine::{BackupOptions, BackupRequest, SilentMonitor, verify_recovery_point};
-use coffer_store::VerifyDepth;
-use coffer_testkit::PostgresOptions;
+use coffer_engine::part::{LINE_BYTES_MAX, PartWriter};
+use coffer_engine::{BackupOptions, BackupRequest, Error, SilentMonitor, verify_recovery_point};
+use coffer_store::{ChunkKind, VerifyDepth, WriterOptions};
+use coffer_testkit::{PostgresOptions, Shutdown};
 
 use crate::support::Fixture;
 
@@ -218,6 +219,49 @@ async fn rows_are_never_converted() {
     let table = &tables["public.größe"];
     let chunk = f.ranges(table).await[0].chunks[0];
     assert_eq!(&f.repository.read_chunk(&chunk).await.unwrap()[..], b"\xe9\n");
+}
+
+#[tokio::test]
+async fn what_a_standby_cannot_read_is_said() {
+    let mut f = Fixture::start().await;
+    // Since 15 a sequence is unlogged with its table.
+    f.sql(
+        "CREATE UNLOGGED TABLE passing (id serial); INSERT INTO passing DEFAULT VALUES;
+         CREATE TABLE kept (id serial); INSERT INTO kept DEFAULT VALUES",
+    );
+    let directory = f.sql("SHOW data_directory");
+    f.server.stop(Shutdown::Fast).unwrap();
+    std::fs::write(format!("{directory}/standby.signal"), "").unwrap();
+    f.server.launch().unwrap();
+    let (_, manifest) = f.backup().await;
+    assert!(manifest.source.in_recovery);
+    assert_eq!(f.tables(&manifest).await.into_keys().collect::<Vec<_>>(), ["public.kept"]);
+    let sequences: Vec<Sequence> = f.list(&manifest.sequences).await;
+    let names: Vec<_> = sequences.iter().map(|sequence| sequence.name.as_str()).collect();
+    let left_out: Vec<_> = manifest.not_proved.iter().map(|not| not.object.as_str()).collect();
+    if f.server.major() >= 15 {
+        assert_eq!(names, ["kept_id_seq"]);
+        assert_eq!(left_out, ["table public.passing", "sequence public.passing_id_seq"]);
+    } else {
+        assert_eq!(names, ["kept_id_seq", "passing_id_seq"]);
+        assert_eq!(left_out, ["table public.passing"]);
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_no_reader_accepts_is_not_written() {
+    let f = Fixture::start().await;
+    let writer = f.repository.writer(&f.lease, WriterOptions::default()).await.unwrap();
+    let mut stream = writer.stream();
+    let mut part = PartWriter::new(ChunkKind::TableList);
+    // With its two quotation marks it is one byte too long.
+    let error = part.line(&mut stream, &"x".repeat(LINE_BYTES_MAX - 1)).await.unwrap_err();
+    assert!(matches!(error, Error::Unsupported { code: "EntryTooLong", .. }), "{error:?}");
+    let mut part = PartWriter::new(ChunkKind::TableList);
+    part.line(&mut stream, &"x".repeat(LINE_BYTES_MAX - 2)).await.unwrap();
+    let part = part.finish(&mut stream).await.unwrap();
+    stream.finish().await.unwrap();
+    assert_eq!(f.list::<String>(&part).await[0].len(), LINE_BYTES_MAX - 2);
 }
 
 #[tokio::test]

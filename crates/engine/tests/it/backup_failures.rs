@@ -50,9 +50,30 @@ async fn cancelling_stops_a_running_statement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_is_too_late_to_cancel_while_the_manifest_is_written() {
+    let f = Fixture::start().await;
+    let cancel = CancellationToken::new();
+    let token = cancel.clone();
+    let monitor = OnPhase::new(Phase::Seal, move || token.cancel());
+    let outcome = f.run_with(f.request(), Arc::new(monitor), cancel).await.unwrap();
+    let manifests = f.repository.manifests().await.unwrap();
+    assert_eq!(manifests.valid[0].recovery_point_id, outcome.recovery_point_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_session_is_a_lost_connection() {
     let f = busy().await;
-    for phase in [Phase::Snapshot, Phase::Data, Phase::LargeObjects] {
+    let phases = [
+        Phase::Lock,
+        Phase::Snapshot,
+        Phase::Compare,
+        Phase::Schema,
+        Phase::Data,
+        Phase::LargeObjects,
+        Phase::Lists,
+        Phase::Flush,
+    ];
+    for phase in phases {
         let during = f.psql();
         let monitor = OnPhase::new(phase, move || {
             during.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'coffer'");

@@ -177,3 +177,48 @@ async fn nothing_stays_locked_after_a_failure() {
     assert!(started.elapsed() < Duration::from_secs(10));
     f.sql("SET lock_timeout = '5s'; TRUNCATE a");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_being_rebuilt_is_waited_for() {
+    let f = Fixture::start().await;
+    f.sql("CREATE TABLE big AS SELECT i, repeat(md5(i::text), 10) AS t FROM generate_series(1, 5000) i; CREATE INDEX ON big (i)");
+    let during = f.psql();
+    let rebuild = Arc::new(std::sync::Mutex::new(None));
+    let started = Arc::clone(&rebuild);
+    let monitor = OnPhase::new(Phase::Data, move || {
+        let psql = during.clone();
+        // Longer than a worker waits, and longer than it takes to give up a lock at the beginning.
+        let sql = "BEGIN; REINDEX INDEX big_i_idx; SELECT pg_sleep(3); COMMIT";
+        *started.lock().unwrap() = Some(std::thread::spawn(move || psql.sql(sql)));
+        wait_for_lock(&during, true, "AccessExclusiveLock");
+    });
+    let mut request = f.request();
+    request.options = BackupOptions {
+        range_bytes: 256 * 1024,
+        lock_timeout: Duration::from_millis(100),
+        ..request.options
+    };
+    let outcome = f.run_with(request, Arc::new(monitor), CancellationToken::new()).await.unwrap();
+    assert_eq!(outcome.totals.content.rows, 5000);
+    assert!(outcome.totals.ranges > 2);
+    rebuild.lock().unwrap().take().unwrap().join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_that_is_being_dropped_is_not_waited_for_without_end() {
+    let f = Fixture::start().await;
+    f.sql("CREATE SEQUENCE going");
+    let during = f.psql();
+    let monitor = OnPhase::new(Phase::LargeObjects, move || {
+        let psql = during.clone();
+        std::thread::spawn(move || psql.run("BEGIN; DROP SEQUENCE going; SELECT pg_sleep(300)"));
+        wait_for_lock(&during, true, "AccessExclusiveLock");
+    });
+    let mut request = f.request();
+    request.options.lock_timeout = Duration::from_millis(100);
+    let error = f.run_with(request, Arc::new(monitor), CancellationToken::new()).await.unwrap_err();
+    assert!(
+        matches!(error, Error::LockTimeout { waited_ms: 500, .. }) && error.is_transient(),
+        "{error:?}"
+    );
+}

@@ -12,4 +12,5 @@ mod restore_database;
 mod restore_files;
 mod restore_refusals;
 mod restore_support;
+mod round_trips;
 mod support;

@@ -100,7 +100,7 @@ impl Fixture {
         let leftovers: Vec<_> = std::fs::read_dir(self.directory.path())
             .expect("the working directory")
             .filter_map(|entry| entry.ok().map(|entry| entry.file_name()))
-            .filter(|name| name != "store")
+            .filter(|name| name != "store" && name != "work")
             .collect();
         assert!(leftovers.is_empty(), "left in the working directory: {leftovers:?}");
         outcome
