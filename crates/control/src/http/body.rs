@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 
-/// Most bytes that are read only to be thrown away.
-const DRAIN_BYTES_MAX: usize = 1 << 20;
+/// Most bytes that are read only to be thrown away. A client that sends a body far over the limit reads its answer only
+/// when it has sent all of it; so this is much more than any limit on bodies.
+const DRAIN_BYTES_MAX: usize = 64 << 20;
 /// Longest time that is waited for them.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a body could not be read.
 pub(super) enum ReadError {
@@ -60,13 +61,17 @@ impl RequestBody {
                 return Ok(Bytes::new());
             }
         };
-        match tokio::time::timeout(time_max, Limited::new(body, bytes_max).collect()).await {
-            Ok(Ok(collected)) => {
+        let mut body = body;
+        match tokio::time::timeout(time_max, collect(&mut body, bytes_max)).await {
+            Ok(Ok(Some(bytes))) => {
                 self.replace(State::Read);
-                Ok(collected.to_bytes())
+                Ok(bytes)
             }
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge),
-            Ok(Err(error)) => Err(ReadError::Broken(error)),
+            Ok(Ok(None)) => {
+                self.replace(State::Unread(body));
+                Err(ReadError::TooLarge)
+            }
+            Ok(Err(error)) => Err(ReadError::Broken(error.into())),
             Err(_elapsed) => Err(ReadError::Late),
         }
     }
@@ -97,6 +102,23 @@ impl RequestBody {
     }
 }
 
+/// All bytes of a body; none when it is larger than `bytes_max`, whether it says so beforehand or not.
+async fn collect(body: &mut Body, bytes_max: usize) -> Result<Option<Bytes>, axum::Error> {
+    if http_body::Body::size_hint(body).lower() > bytes_max as u64 {
+        return Ok(None);
+    }
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        // Trailers are of no use to us.
+        let Ok(data) = frame?.into_data() else { continue };
+        if bytes.len() + data.len() > bytes_max {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Some(bytes.freeze()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,10 +131,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_left_of_a_body_too_large_is_drained() {
+        let pieces = futures::stream::iter(["too", " ", "long"].map(Ok::<_, std::io::Error>));
+        for body in [Body::from("too long"), Body::from_stream(pieces)] {
+            let body = RequestBody::new(body);
+            let read = body.read(3, Duration::from_secs(5)).await;
+            assert!(matches!(read, Err(ReadError::TooLarge)));
+            assert!(body.drain().await);
+        }
+    }
+
+    #[tokio::test]
     async fn a_body_that_was_given_up_ends_the_connection() {
-        let body = RequestBody::new(Body::from("too long"));
-        let read = body.read(3, Duration::from_secs(5)).await;
-        assert!(matches!(read, Err(ReadError::TooLarge)));
+        let body = RequestBody::new(Body::from_stream(futures::stream::pending::<
+            Result<Bytes, std::io::Error>,
+        >()));
+        let read = body.read(3, Duration::from_millis(1)).await;
+        assert!(matches!(read, Err(ReadError::Late)));
         assert!(!body.drain().await);
     }
 
