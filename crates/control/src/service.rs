@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::app::location::DEFAULT_LOCATION;
+use crate::background::DutiesHandle;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::db::Db;
@@ -94,6 +95,7 @@ impl Service {
             clock,
             master_key,
             executor: ExecutorHandle::default(),
+            duties: DutiesHandle::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             storages: Default::default(),

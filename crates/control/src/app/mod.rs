@@ -26,6 +26,7 @@ use coffer_store::MasterKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::background::DutiesHandle;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -50,6 +51,8 @@ pub struct App {
     pub node_name: String,
     /// Wakes the executor of operations.
     pub executor: ExecutorHandle,
+    /// Wakes the duties that no request runs.
+    pub duties: DutiesHandle,
     /// Every task outside a request is spawned here, so that the end of the service can wait for it.
     pub tasks: TaskTracker,
     /// Cancelled when the service is asked to stop: finish the step at hand, begin nothing new.

@@ -1,13 +1,28 @@
-//! Runs the duties, one after the other, at the start and then at a fixed pace.
+//! Runs the duties, one after the other: at the start, at a fixed pace, and when somebody says that something is due.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::{expire_records, purge_instances};
 use crate::app::App;
 
 /// The time between two rounds. A round that finds nothing due costs one look at an index for each duty.
 const ROUND_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Tells the duties that something is due before their next round. Cheap to clone; works before they have started.
+#[derive(Debug, Clone, Default)]
+pub struct DutiesHandle {
+    wake: Arc<Notify>,
+}
+
+impl DutiesHandle {
+    /// To be called after what is due was committed. Never waits.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+}
 
 /// Starts the duties. They end with the service: no further piece of work is begun then.
 pub fn start(app: Arc<App>) {
@@ -18,8 +33,10 @@ pub fn start(app: Arc<App>) {
         loop {
             tokio::select! {
                 () = app.stopping.cancelled() => return,
-                _ = rounds.tick() => run_round(&app).await,
+                () = app.duties.wake.notified() => {}
+                _ = rounds.tick() => {}
             }
+            run_round(&app).await;
         }
     });
 }

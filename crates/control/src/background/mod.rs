@@ -7,4 +7,4 @@ mod driver;
 mod expire_records;
 mod purge_instances;
 
-pub use driver::{run_round, start};
+pub use driver::{DutiesHandle, run_round, start};

@@ -261,7 +261,8 @@ async fn update(
             "storageSettings cannot be changed once the vault has backup instances.",
         ));
     }
-    if turns_soft_delete_off(&before.properties, &after.properties)? {
+    let lets_go = turns_soft_delete_off(&before.properties, &after.properties)?;
+    if lets_go {
         purge_now(&mut tx, &existing.id, now_us).await?;
     }
     after.properties.provisioning_state = Some("Updating".to_owned());
@@ -272,6 +273,9 @@ async fn update(
         .await?;
     tx.commit().await?;
     app.executor.wake();
+    if lets_go {
+        app.duties.wake();
+    }
     Ok(VaultChange { vault: existing, operation: Some(operation) })
 }
 

@@ -1,7 +1,7 @@
 //! Soft deletion, undelete, purge, and deletion at once.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -89,6 +89,31 @@ async fn soft_deleted_undeleted_and_purged() {
     harness.call_as(&owner, Method::DELETE, &policy, None).await.expect(200);
     let answer = harness.call_as(&owner, Method::DELETE, &estate.vault, None).await.expect(202);
     assert_ne!(answer.header("location"), "");
+}
+
+/// Nobody should have to wait for the next round before an emptied vault can be deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn turning_soft_delete_off_purges_at_once() {
+    let estate = Estate::new("On").await;
+    estate.grant().await;
+    let harness = &estate.harness;
+    let instance = estate.protect("pg-shop", "shop").await;
+    estate.backup(&instance).await;
+    delete(&estate, &instance).await;
+    assert_eq!(repositories(harness.data_dir()), 1);
+
+    let off = serde_json::json!({"properties": {"securitySettings": {"softDeleteSettings": {"state": "Off"}}}});
+    let answer = harness.call(Method::PATCH, &estate.vault, Some(off)).await.expect(202);
+    assert_eq!(estate.follow(&answer).await["status"], "Succeeded");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let deleted = format!("{}/deletedBackupInstances", estate.vault);
+    while harness.call(Method::GET, &deleted, None).await.expect(200).body["value"]
+        != Value::Array(Vec::new())
+    {
+        assert!(Instant::now() < deadline, "not purged");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(repositories(harness.data_dir()), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
