@@ -1,6 +1,9 @@
 //! An instance goes. With the vault's soft delete it becomes a deleted instance that can come back until its days are
 //! over; without, its data goes at once: keys first, then the rest, then the record.
 //!
+//! An instance whose configuration failed and which has no recovery point leaves nothing that could come back: it goes at
+//! once, so that its database can be protected under another name.
+//!
 //! Backups and restores of it that still run are stopped first, so that nothing writes to or reads from what goes.
 
 use std::sync::Arc;
@@ -58,12 +61,16 @@ impl Saga for DeleteInstance {
         match step {
             "stop_work" => self.stop_work(run).await,
             "decide" => {
-                let vault = db::resource_get(self.app.db.read(), &run.operation().vault).await?;
-                let settings =
-                    vault.map(|vault| vault.body["properties"]["securitySettings"].clone());
-                run.set_checkpoint(&Checkpoint {
-                    keep_for_us: keep_for_us(&settings.unwrap_or_default()),
-                })?;
+                let keep_for_us = if self.was_never_protected(run).await? {
+                    None
+                } else {
+                    let vault =
+                        db::resource_get(self.app.db.read(), &run.operation().vault).await?;
+                    let settings =
+                        vault.map(|vault| vault.body["properties"]["securitySettings"].clone());
+                    keep_for_us(&settings.unwrap_or_default())
+                };
+                run.set_checkpoint(&Checkpoint { keep_for_us })?;
                 Ok(())
             }
             _ => {
@@ -118,6 +125,17 @@ impl Saga for DeleteInstance {
 }
 
 impl DeleteInstance {
+    async fn was_never_protected(&self, run: &Run) -> Result<bool, Failure> {
+        let Some(instance) = &run.operation().instance else { return Ok(false) };
+        let (resource, state) = instance_resource(&self.app, instance).await?;
+        // The state says by now that it is being deleted; what became of the configuration still stands beside it.
+        if resource.body["properties"]["provisioningState"] != "Failed" {
+            return Ok(false);
+        }
+        let newest = db::recovery_point::newest(self.app.db.read(), state.repository_guid).await?;
+        Ok(newest.is_none())
+    }
+
     async fn stop_work(&self, run: &Run) -> Result<(), Failure> {
         let operation = run.operation();
         let instance = operation.instance.as_ref().unwrap_or(&operation.vault);

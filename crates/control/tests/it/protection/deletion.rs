@@ -116,6 +116,26 @@ async fn turning_soft_delete_off_purges_at_once() {
     assert_eq!(repositories(harness.data_dir()), 0);
 }
 
+/// There is nothing to bring back, and the database must not be held for days.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_was_never_protected_leaves_nothing() {
+    let estate = Estate::new("On").await;
+    estate.grant().await;
+    let harness = &estate.harness;
+    let mut properties = estate.instance_properties("absent");
+    properties["validationType"] = "DeepValidation".into();
+    let instance = estate.instance("pg-absent");
+    let body = serde_json::json!({ "properties": properties });
+    let answer = harness.call(Method::PUT, &instance, Some(body.clone())).await.expect(201);
+    assert_eq!(estate.follow(&answer).await["status"], "Failed");
+    assert_eq!(estate.state(&instance).await, "ProtectionError");
+    delete(&estate, &instance).await;
+    let deleted = format!("{}/deletedBackupInstances/pg-absent", estate.vault);
+    harness.call(Method::GET, &deleted, None).await.expect(404);
+    assert_eq!(repositories(harness.data_dir()), 0);
+    harness.call(Method::PUT, &estate.instance("pg-another"), Some(body)).await.expect(201);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_at_once_with_its_data_and_its_running_backup() {
     let estate = Estate::new("Off").await;
