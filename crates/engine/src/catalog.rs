@@ -4,6 +4,7 @@
 //! runs in a session of [`crate::session`], so only `pg_catalog` is on the search path.
 
 pub(crate) mod database;
+pub(crate) mod definitions;
 pub(crate) mod large_object;
 pub(crate) mod materialized_view;
 pub(crate) mod relation;

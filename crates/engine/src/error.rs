@@ -107,15 +107,15 @@ pub enum Error {
         /// The last attempt's failure.
         message: String,
     },
-    /// Tables were truncated or rewritten between snapshot and lock in every attempt.
+    /// Tables were truncated or rewritten between snapshot and lock, or definitions changed, in every attempt.
     #[error(
-        "tables were rewritten while the backup began, {attempts} times in a row: {}",
+        "tables or definitions were changed while the backup began, {attempts} times in a row: {}",
         summary(relations)
     )]
     SnapshotRace {
         /// Snapshots taken.
         attempts: u32,
-        /// Tables met in the last attempt.
+        /// Tables, or kinds of definitions, met in the last attempt.
         relations: Vec<String>,
     },
     /// A database of the name to restore to exists.

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::catalog::database::Server;
+use crate::catalog::definitions;
 use crate::catalog::relation::{self, Lockable};
 use crate::catalog::{get, one_row};
 use crate::connect::{ConnectOptions, Connection};
@@ -98,6 +99,15 @@ impl Hold {
             execute(&self.connection, "hold the snapshot", "SELECT").await?;
         }
         worked
+    }
+
+    /// Fails with [`Error::SnapshotRace`] when definitions that `pg_dump` reads changed since the snapshot.
+    pub(super) async fn same_definitions(&self, free: &Connection) -> Result<()> {
+        let relations = definitions::changed(&self.connection, free).await?;
+        if relations.is_empty() {
+            return Ok(());
+        }
+        Err(Error::SnapshotRace { attempts: 1, relations })
     }
 
     /// From here on waits for a lock as long as it takes. The tables are locked already, but who plans a range opens their
@@ -210,8 +220,9 @@ pub(super) async fn execute(connection: &Connection, what: &str, sql: &str) -> R
     connection.batch_execute(sql).await.map_err(|error| Error::sql(what, &error))
 }
 
-/// Counts attempts that failed for want of a lock.
+/// Counts attempts that failed for want of a lock, or because definitions changed under them.
 pub(super) struct LockRetry {
+    attempts: u32,
     left: u32,
     started: Instant,
 }
@@ -221,7 +232,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 impl LockRetry {
     pub(super) fn new(attempts: u32) -> Self {
-        Self { left: attempts, started: Instant::now() }
+        Self { attempts, left: attempts, started: Instant::now() }
     }
 
     /// Waits before the next attempt, or returns the error when there is none or another attempt would not help.
@@ -229,17 +240,21 @@ impl LockRetry {
         let message = match &error {
             Error::Sql { sqlstate, message, .. } if sqlstate == "55P03" => message.clone(),
             Error::LockTimeout { message, .. } => message.clone(),
+            Error::SnapshotRace { attempts: 1, .. } => error.to_string(),
             _ => return Err(error),
         };
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
+            if let Error::SnapshotRace { relations, .. } = error {
+                return Err(Error::SnapshotRace { attempts: self.attempts, relations });
+            }
             let waited_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             return Err(Error::LockTimeout { waited_ms, message });
         }
         tracing::info!(
             message,
             left = self.left,
-            "locks were not granted in time; letting go and trying again"
+            "no locks in time, or definitions changed; letting go and trying again"
         );
         tokio::time::sleep(RETRY_PAUSE).await;
         Ok(())

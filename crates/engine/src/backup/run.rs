@@ -97,7 +97,7 @@ impl Run {
             database::marks(&free, server.in_recovery).await?,
             previous.marks(),
         );
-        let (hold, toc) = self.hold_and_schema(&server, &report).await?;
+        let (hold, toc) = self.hold_and_schema(&free, &server, &report).await?;
         if hold.retaken > 0 {
             let message = format!(
                 "the snapshot was taken {} times: tables were rewritten meanwhile",
@@ -178,6 +178,7 @@ impl Run {
     /// Locks, snapshot and schema, again from the beginning while locks are not granted.
     async fn hold_and_schema(
         &self,
+        free: &Connection,
         server: &Server,
         report: &SourceReport,
     ) -> Result<(Hold, Vec<u8>)> {
@@ -203,7 +204,10 @@ impl Run {
                     lock_timeout: options.lock_timeout,
                     work_dir,
                 };
-                let toc = hold.unless_lost(archive.write()).await?;
+                let toc = hold.unless_lost(archive.write()).await;
+                // Whether it failed or not: what it read may have been half old and half new.
+                hold.same_definitions(free).await?;
+                let toc = toc?;
                 hold.be_patient().await?;
                 Ok((hold, toc))
             };

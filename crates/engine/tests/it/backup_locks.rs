@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use coffer_engine::{BackupOptions, Error, Phase};
+use coffer_engine::{BackupOptions, Error, Monitor, Phase, Progress};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Fixture, OnPhase, Psql};
+use crate::restore_support::{assert_same, dump};
+use crate::support::{DATABASE, Fixture, OnPhase, Psql};
 
 /// Runs SQL again and again until told to stop; failures to serialize are part of it.
 fn repeat(psql: Psql, stop: &Arc<AtomicBool>, sql: String) -> std::thread::JoinHandle<u64> {
@@ -68,8 +69,8 @@ async fn a_table_rewritten_between_snapshot_and_lock_is_noticed() {
     // New, so not among the locked ones; in the snapshot with its rows; emptied before it could be locked.
     let (before, after) = (f.psql(), f.psql());
     struct Both<A, B>(A, B);
-    impl<A: coffer_engine::Monitor, B: coffer_engine::Monitor> coffer_engine::Monitor for Both<A, B> {
-        fn report(&self, progress: &coffer_engine::Progress) {
+    impl<A: Monitor, B: Monitor> Monitor for Both<A, B> {
+        fn report(&self, progress: &Progress) {
             self.0.report(progress);
             self.1.report(progress);
         }
@@ -221,4 +222,62 @@ async fn a_sequence_that_is_being_dropped_is_not_waited_for_without_end() {
         matches!(error, Error::LockTimeout { waited_ms: 500, .. }) && error.is_transient(),
         "{error:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_changed_under_the_tool_are_archived_anew() {
+    let f = Fixture::start().await;
+    // Nothing can lock these; the tool would archive them half as they were and half as they are, and not complain.
+    f.sql(
+        "CREATE FUNCTION dropped(a int, b text) RETURNS int LANGUAGE sql AS 'SELECT 1';
+         CREATE FUNCTION old() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TABLE t (i int DEFAULT old());
+         CREATE MATERIALIZED VIEW m AS SELECT 1 AS i; CREATE INDEX m_i ON m (i); CREATE VIEW v AS SELECT 1 AS i",
+    );
+    for change in [
+        "DROP FUNCTION dropped(int, text)",
+        "ALTER FUNCTION old() RENAME TO new",
+        "DROP INDEX m_i; CREATE UNIQUE INDEX m_j ON m (i)",
+        "DROP VIEW v",
+    ] {
+        let during = f.psql();
+        let monitor = OnPhase::new(Phase::Schema, move || drop(during.sql(change)));
+        let backup =
+            f.run_with(f.request(), Arc::new(monitor), CancellationToken::new()).await.unwrap();
+        let request = f.restore_request(&backup.recovery_point_id, "copy");
+        f.restore(request).await.expect(change);
+        assert_same(&dump(&f.server, DATABASE), &dump(&f.server, "copy"));
+        f.server.psql("postgres", "DROP DATABASE copy").unwrap();
+    }
+    // A refresh and a new function are no reason to begin anew.
+    let during = f.psql();
+    let monitor = OnPhase::new(Phase::Schema, move || {
+        during.sql("REFRESH MATERIALIZED VIEW m; CREATE FUNCTION young() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    });
+    let mut request = f.request();
+    request.options.lock_attempts = 1;
+    f.run_with(request, Arc::new(monitor), CancellationToken::new()).await.unwrap();
+}
+
+/// Changes a function whenever the schema is about to be archived.
+struct Restless(Psql);
+
+impl Monitor for Restless {
+    fn report(&self, progress: &Progress) {
+        if progress.phase == Phase::Schema {
+            self.0.sql("CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn definitions_that_never_rest_fail_the_backup() {
+    let f = Fixture::start().await;
+    f.sql("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    let mut request = f.request();
+    request.options.lock_attempts = 2;
+    let monitor = Arc::new(Restless(f.psql()));
+    let error = f.run_with(request, monitor, CancellationToken::new()).await.unwrap_err();
+    let Error::SnapshotRace { attempts: 2, relations } = &error else { panic!("{error:?}") };
+    assert!(relations.contains(&"functions".to_owned()) && error.is_transient(), "{error}");
+    assert!(f.repository.manifests().await.unwrap().valid.is_empty());
 }

@@ -85,9 +85,9 @@ pub(crate) fn engine(error: &EngineError, place: &Place) -> UserFacingError {
         EngineError::SnapshotRace { attempts, relations } => retryable(
             UserFacingError::new(
                 "UserErrorDatabaseLockTimeout",
-                "Tables of the database were truncated or rewritten each time the backup began.",
+                "Tables of the database were truncated or rewritten, or definitions changed, each time the backup began.",
             )
-            .recommend("Retry the operation when the tables that the inner error names are not rewritten.")
+            .recommend("Retry the operation when what the inner error names is not being changed.")
             .inner(inner(
                 "TablesRewritten",
                 format!("In {at}, {attempts} times in a row: {}.", listed(relations.iter().cloned())),
