@@ -110,6 +110,16 @@ impl Hold {
         Err(Error::SnapshotRace { attempts: 1, relations })
     }
 
+    /// Fails with [`Error::SnapshotRace`] when the name of a table or sequence means another one than under the snapshot.
+    /// Rows are asked for by name, and no lock keeps a schema from being renamed and another put in its place.
+    pub(super) async fn same_names(&self) -> Result<()> {
+        let relations = relation::rewritten(&self.connection).await?;
+        if relations.is_empty() {
+            return Ok(());
+        }
+        Err(Error::SnapshotRace { attempts: 1, relations })
+    }
+
     /// From here on waits for a lock as long as it takes. The tables are locked already, but who plans a range opens their
     /// indexes too, and a REINDEX keeps these to itself until it is done. Nobody waits behind us meanwhile.
     pub(super) async fn be_patient(&self) -> Result<()> {

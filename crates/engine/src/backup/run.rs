@@ -125,6 +125,7 @@ impl Run {
         let options = &self.request.options;
         let lock_wait = options.lock_timeout * options.lock_attempts;
         let sequences = lists.sequences(&mut stream, &free, server.in_recovery, lock_wait).await?;
+        context.hold.same_names().await?;
         let extensions = database::extensions(&context.hold.connection).await?;
         let database = database::properties(&context.hold.connection, server.major()).await?;
         stream.finish().await.map_err(Error::store("store lists"))?;
