@@ -254,6 +254,16 @@ impl Run {
                 reason: "its rows are another server's; only its definition is kept".to_owned(),
             })
             .collect();
+        not_proved.extend(
+            relation::extension_tables(&context.hold.connection).await?.into_iter().map(
+                |(table, extension)| NotProved {
+                    object: format!("table {table}"),
+                    reason: format!(
+                        "it is a part of extension {extension}, which makes it and its rows"
+                    ),
+                },
+            ),
+        );
         let (readable, unreadable): (Vec<_>, Vec<_>) = relation::tables(&context.hold.connection)
             .await?
             .into_iter()

@@ -115,6 +115,19 @@ pub(crate) async fn tables(client: &Client) -> Result<Vec<TableFacts>> {
     Ok(tables)
 }
 
+/// Tables with rows that are an extension's own, with its name: neither their definitions nor their rows are backed up.
+pub(crate) async fn extension_tables(client: &Client) -> Result<Vec<(String, String)>> {
+    let sql = format!(
+        "SELECT n.nspname || '.' || c.relname, e.extname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e' \
+         JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND e.oid = d.refobjid \
+         WHERE c.relkind = 'r' AND {USER_SCHEMA} AND NOT c.oid = ANY (coalesce(e.extconfig, '{{}}')) \
+           AND pg_relation_size(c.oid) > 0 ORDER BY 1"
+    );
+    let found = rows(client, "tables of extensions", &sql, &[]).await?;
+    found.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+}
+
 /// Foreign tables: their definitions are kept, their rows are another server's.
 pub(crate) async fn foreign_tables(client: &Client) -> Result<Vec<String>> {
     let sql = format!(

@@ -165,6 +165,8 @@ async fn only_an_extensions_own_rows_are_left_out() {
     assert_eq!(config.extension.as_deref(), Some("hstore"));
     assert_eq!(config.extension_condition.as_deref(), Some("WHERE NOT standard"));
     assert_eq!(manifest.sequences.items, 0);
+    let left_out: Vec<_> = manifest.not_proved.iter().map(|not| not.object.as_str()).collect();
+    assert_eq!(left_out, ["table public.internal"]);
 }
 
 #[tokio::test]
