@@ -20,8 +20,11 @@ use crate::error::Error;
 
 /// How often a running operation's claim is renewed: twice may fail.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10);
-/// How often an operation is claimed without one of its steps being written down before it fails for good.
+/// How often a step is tried before what a repetition may cure is its failure.
 const ATTEMPTS_MAX: u32 = 5;
+/// How often an operation is claimed without one of its steps being written down before it fails for good. Much more than
+/// [`ATTEMPTS_MAX`]: a process is killed for many reasons, and all that runs in it is claimed once more each time.
+const CLAIMS_MAX: u32 = 20;
 /// The wait before the second attempt; it doubles up to [`RETRY_DELAY_MAX`].
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The longest wait between two attempts.
@@ -162,7 +165,7 @@ impl Core {
     }
 
     async fn run_steps(&self, saga: &dyn Saga, run: &mut Run) -> Result<(), Failure> {
-        if run.attempts() > ATTEMPTS_MAX {
+        if run.attempts() > CLAIMS_MAX {
             // It was claimed so often and never told how it ended: it kills its process, or is killed with it.
             return Err(Failure::failed(user_facing_error::died_too_often(
                 run.kind(),
