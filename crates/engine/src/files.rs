@@ -221,7 +221,11 @@ impl Temporary {
             .map_err(Error::io(format!("make {}", directory.display())))?;
         let path =
             directory.join(format!("{}{prefix}-{:08x}", Self::PREFIX, rand::random::<u32>()));
-        std::fs::create_dir(&path).map_err(Error::io(format!("make {}", path.display())))?;
+        let mut builder = std::fs::DirBuilder::new();
+        // As pg_dump does it: what is in it is nobody else's to read.
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&path).map_err(Error::io(format!("make {}", path.display())))?;
         Ok(Self { path, published: false })
     }
 

@@ -72,6 +72,8 @@ async fn the_stock_tool_restores_all_of_it() {
     let outcome = fixture.files(&backup.recovery_point_id, "first").await.expect("files");
     assert!(outcome.proof.equal && outcome.rows == manifest.totals.content.rows);
     assert_eq!(fixture.names(), ["first"]);
+    let mode = std::fs::metadata(&outcome.path).expect("the directory").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o700);
     let server = &fixture.server;
     // As with a real archive of the same database.
     let real = fixture.directory.path().join("real");
