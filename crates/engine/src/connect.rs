@@ -30,6 +30,9 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// Time between keepalives, and how many may go unanswered.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 6;
+/// The same for a tool, in libpq's words: it knows no variables of the environment for them.
+pub(crate) const KEEPALIVES_OF_TOOLS: &str =
+    "keepalives_idle=30 keepalives_interval=10 keepalives_count=6 tcp_user_timeout=90000";
 /// Time that a session has to take leave before its connection is closed under it.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// A peer that went away without a word is noticed within this.

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::pg_restore_log::{Loss, RestoreLog};
 use super::preflight;
 use super::roles::Roles;
+use crate::connect::KEEPALIVES_OF_TOOLS;
 use crate::error::{Error, Result};
 use crate::files::toc::{Toc, order_foreign_keys};
 use crate::manifest::DatabaseManifest;
@@ -132,7 +133,8 @@ impl Context {
         command
             .arg("--no-password")
             .arg("--dbname")
-            .arg(&options.database)
+            // The name is one that needs no quoting. Without keepalives a server that went away is waited for for hours.
+            .arg(format!("dbname={} {KEEPALIVES_OF_TOOLS}", options.database))
             .arg("--section")
             .arg(section);
         if part == Part::PostData {

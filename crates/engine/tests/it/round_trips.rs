@@ -3,6 +3,7 @@
 use coffer_engine::{BackupRequest, RestoreRequest};
 use coffer_testkit::PostgresOptions;
 
+use crate::restore_files::pg_restore;
 use crate::restore_support::{assert_same, dump, dump_with};
 use crate::support::{DATABASE, Fixture};
 
@@ -73,6 +74,12 @@ async fn odd_tables() {
     assert_eq!(outcome.warnings, []);
     assert_eq!(outcome.rows, manifest.totals.content.rows);
     assert_same(&before, &dump(&f.server, "copy"));
+    let files = f.files(&backup.recovery_point_id, "files").await.expect("files");
+    assert!(files.proof.equal && files.rows == outcome.rows);
+    f.server.create_database("stock").expect("a database");
+    let into = f.server.uri("stock");
+    pg_restore(&f.server, &["--exit-on-error", "--jobs", "2", "--dbname", &into], &files.path);
+    assert_same(&before, &dump(&f.server, "stock"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
