@@ -11,6 +11,7 @@ use tokio_postgres::Client;
 use super::RoleMode;
 use super::acl::{AclObject, statements};
 use super::context::Context;
+use super::pg_restore_log::without_constants;
 use super::settings::assignment;
 use super::temporary::{end_sessions, in_use, open_maintenance};
 use crate::error::{Error, Result};
@@ -109,6 +110,8 @@ impl Context {
             Err(error) if error.sqlstate().is_some() => {
                 execute(client, "ROLLBACK TO SAVEPOINT property; RELEASE SAVEPOINT property")
                     .await?;
+                // Settings of applications may be secrets.
+                let statement = without_constants(statement);
                 self.warn(
                     "PropertyNotRestored",
                     format!("a property of the database is not as it was: {error}: {statement}"),

@@ -150,7 +150,7 @@ fn without_details(text: &str) -> String {
 }
 
 /// The command with its string constants emptied: options of user mappings and subscriptions hold passwords.
-fn without_constants(command: &str) -> String {
+pub(super) fn without_constants(command: &str) -> String {
     let mut kept = String::with_capacity(command.len());
     let mut inside = false;
     for character in command.chars() {

@@ -85,7 +85,7 @@ async fn a_role_that_may_only_create_databases_restores() {
          CREATE TABLE owned (id int); ALTER TABLE owned OWNER TO app_owner; GRANT SELECT ON t TO app_owner;
          CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM t; SELECT lo_from_bytea(4711, '\\x0102');
          COMMENT ON LARGE OBJECT 4711 IS 'x'; CREATE EXTENSION hstore;
-         ALTER DATABASE shop SET work_mem = '8MB'; ALTER DATABASE shop OWNER TO app_owner;
+         ALTER DATABASE shop SET log_min_duration_statement = 987654; ALTER DATABASE shop SET work_mem = '8MB'; ALTER DATABASE shop OWNER TO app_owner;
          CREATE ROLE modest LOGIN CREATEDB PASSWORD 'secret'",
     );
     let (backup, _) = source.backup().await;
@@ -98,6 +98,9 @@ async fn a_role_that_may_only_create_databases_restores() {
         "{:?}",
         outcome.warnings
     );
+    // That a setting is lost is said, its value is not.
+    assert!(outcome.warnings.iter().any(|warning| warning.message.contains("log_min_duration")));
+    assert!(!format!("{:?}", outcome.warnings).contains("987654"), "{:?}", outcome.warnings);
     let owners = "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
     assert_eq!(source.server.psql("copy", owners).expect("owners"), "modest");
     let grants = "SELECT has_table_privilege('app_owner', 't', 'SELECT'), (SELECT count FROM m), encode(lo_get(4711), 'hex')";
