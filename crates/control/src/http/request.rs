@@ -93,16 +93,13 @@ impl ArmRequest {
         })
     }
 
-    /// The same; an empty body means none.
+    /// The same; an empty body, or `null`, means none.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
     pub fn decode_optional<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        if self.body.iter().all(u8::is_ascii_whitespace) {
-            Ok(None)
-        } else {
-            self.decode().map(Some)
-        }
+        let body = self.body.trim_ascii();
+        if body.is_empty() || body == b"null" { Ok(None) } else { self.decode().map(Some) }
     }
 
     /// Which part of a list is asked for, by `$skipToken` and `$top`.

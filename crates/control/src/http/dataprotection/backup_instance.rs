@@ -1,7 +1,8 @@
 //! `{vault}/backupInstances`, what is done with one, and `{vault}/validateForBackup`.
 
 use coffer_azure::{
-    AzureBackupRestoreRequest, SyncBackupInstanceRequest, ValidateRestoreRequestObject,
+    AzureBackupRestoreRequest, StopProtectionRequest, SuspendBackupRequest,
+    SyncBackupInstanceRequest, ValidateRestoreRequestObject,
 };
 use http::StatusCode;
 use serde_json::Value;
@@ -102,10 +103,12 @@ pub(super) async fn restore(request: Request<'_>) -> Result<ArmResponse, Error> 
 }
 
 pub(super) async fn stop_protection(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let _: Option<StopProtectionRequest> = request.req.decode_optional()?;
     change(request, InstanceAction::StopProtection).await
 }
 
 pub(super) async fn suspend_backups(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let _: Option<SuspendBackupRequest> = request.req.decode_optional()?;
     change(request, InstanceAction::SuspendBackups).await
 }
 

@@ -31,6 +31,17 @@ async fn stopped_suspended_and_resumed() {
         }
     }
     s.post(&format!("{instance}/sync"), Some(json!({ "syncType": "Default" }))).await.expect(200);
+    // A body may be absent; one that is sent is read.
+    for action in ["stopProtection", "suspendBackups", "sync"] {
+        s.post(&format!("{instance}/{action}"), Some(json!(["no object"])))
+            .await
+            .expect_error(400, "InvalidRequestContent");
+    }
+    let guarded = json!({ "resourceGuardOperationRequests": 3 });
+    s.post(&format!("{instance}/stopProtection"), Some(guarded))
+        .await
+        .expect_error(400, "InvalidRequestContent");
+    s.post(&format!("{instance}/stopProtection"), Some(json!(null))).await.expect(202);
     s.post(&format!("{vault}/backupInstances/missing/stopProtection"), None)
         .await
         .expect_error(404, "UserErrorGenericResourceNotFound");
