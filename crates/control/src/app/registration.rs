@@ -100,7 +100,7 @@ pub(super) fn not_found(id: &ResourceId, resource_type: &str) -> Error {
     Error::resource_not_found(resource_type, id.name(), id.resource_group().unwrap_or_default())
 }
 
-/// Those in a group or a subscription.
+/// Those in a group or a subscription that the caller may read.
 ///
 /// # Errors
 /// The caller may not, or there is no such group or subscription.
@@ -111,7 +111,8 @@ pub(super) async fn list(
     resource_type: &str,
     page: &Page,
 ) -> Result<Paged<Resource>, Error> {
-    app.authorize(caller, &format!("{resource_type}/read"), scope).await?;
+    let action = format!("{resource_type}/read");
+    let grants = app.authorize_list(caller, &action, scope).await?;
     let subscription = scope.subscription_id().unwrap_or_default();
     if !db::resource_exists(app.db.read(), scope).await? {
         return Err(match scope.resource_group() {
@@ -120,7 +121,10 @@ pub(super) async fn list(
         });
     }
     let kind = resource_type.to_ascii_lowercase();
-    resource_list(app.db.read(), subscription, scope.resource_group(), &kind, page).await
+    let mut found =
+        resource_list(app.db.read(), subscription, scope.resource_group(), &kind, page).await?;
+    found.items.retain(|resource| grants.allow(&action, false, &resource.id));
+    Ok(found)
 }
 
 /// Deletes one with the role assignments at it and in it. False when there was none.

@@ -62,6 +62,17 @@ impl Grants {
         })
     }
 
+    /// Whether the action is allowed at a scope or at something in it: whether a list may show anything.
+    pub fn allow_within(&self, action: &str, scope: &ResourceId) -> bool {
+        self.0.iter().any(|assignment| {
+            (scope_covers(&assignment.scope_key, scope.key())
+                || scope_covers(scope.key(), &assignment.scope_key))
+                && role_definition::builtin()
+                    .iter()
+                    .any(|role| role.id == assignment.role_id && role.allows(action, false))
+        })
+    }
+
     /// Whether there is any assignment at the scope, above or below it: whether its existence may be known.
     pub fn reach(&self, scope: &ResourceId) -> bool {
         self.0.iter().any(|assignment| {
@@ -107,6 +118,24 @@ impl App {
     ) -> Result<(), Error> {
         if self.allows(&caller.principal_id, action, false, scope).await? {
             return Ok(());
+        }
+        Err(authorization_failed(caller, action, scope))
+    }
+
+    /// The same for a list: its entries are to be filtered by the grants that this returns, as ARM does, so that whoever
+    /// may read one group finds what is in it by listing the subscription.
+    ///
+    /// # Errors
+    /// [`Forbidden`](ErrorKind::Forbidden), or the database fails.
+    pub async fn authorize_list(
+        &self,
+        caller: &Caller,
+        action: &str,
+        scope: &ResourceId,
+    ) -> Result<Grants, Error> {
+        let grants = self.grants(&caller.principal_id).await?;
+        if grants.allow_within(action, scope) {
+            return Ok(grants);
         }
         Err(authorization_failed(caller, action, scope))
     }

@@ -7,6 +7,7 @@ use crate::harness::Harness;
 
 const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
 const CONTRIBUTOR: &str = "b24988ac-6180-42a0-ab88-20f7382dd24c";
+const KEY_VAULT_SECRETS_USER: &str = "4633458b-17de-408a-b874-0445c86b69e6";
 const BACKUP_READER: &str = "a795c7a0-d4a2-40c1-ae25-d81f01202912";
 
 #[tokio::test]
@@ -73,6 +74,43 @@ async fn a_role_reaches_what_is_below_it_and_nothing_beside_it() {
     h.call_as(&wide, Method::PUT, &h.group_path("c"), Some(json!({"location": "x"})))
         .await
         .expect(201);
+    h.stop().await;
+}
+
+/// As `az … list` without a group needs it.
+#[tokio::test]
+async fn the_list_of_a_subscription_shows_what_its_reader_may_see() {
+    let h = Harness::start().await;
+    let (a, b) = (h.group("a").await, h.group("b").await);
+    let reader = h.user("reader").await;
+    h.assign(&reader.principal_id, BACKUP_READER, &a).await;
+    let key_reader = h.user("key-reader").await;
+    h.assign(&key_reader.principal_id, READER, &a).await;
+    let other = h.user("other").await;
+    h.assign(&other.principal_id, KEY_VAULT_SECRETS_USER, &a).await;
+    let backup_vault = json!({"location": "westus", "properties": {
+        "storageSettings": [{"datastoreType": "VaultStore", "type": "LocallyRedundant"}],
+    }});
+    let key_vault = json!({"location": "westus", "properties": {
+        "tenantId": h.tenant, "sku": {"family": "A", "name": "standard"},
+    }});
+    for (reader, kind, body) in [
+        (&reader, "Microsoft.DataProtection/backupVaults", backup_vault),
+        (&key_reader, "Microsoft.KeyVault/vaults", key_vault),
+    ] {
+        for (group, name) in [(&a, "visible"), (&b, "hidden")] {
+            let path = format!("{group}/providers/{kind}/{name}");
+            h.call(Method::PUT, &path, Some(body.clone())).await.expect(201);
+        }
+        let list = format!("{}/providers/{kind}", h.subscription_path());
+        let found = h.call_as(reader, Method::GET, &list, None).await.expect(200);
+        let found = found.body["value"].as_array().unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0]["name"], "visible");
+        let beside = format!("{b}/providers/{kind}");
+        h.call_as(reader, Method::GET, &beside, None).await.expect(403);
+        h.call_as(&other, Method::GET, &list, None).await.expect_error(403, "AuthorizationFailed");
+    }
     h.stop().await;
 }
 

@@ -13,8 +13,8 @@ use super::state::{Deletion, InstanceState, VaultState, read_state, without_stat
 use super::vault_properties::{self, RequestedSettings};
 use super::vault_security::SoftDelete;
 use super::{
-    Call, DELETED_INSTANCE_KIND, INSTANCE_KIND, POLICY_KIND, VAULT_KIND, Wanted, errors, names,
-    vault_require, vault_require_usable,
+    Call, DELETED_INSTANCE_KIND, INSTANCE_KIND, NAMESPACE, POLICY_KIND, VAULT_KIND, Wanted, errors,
+    names, vault_require, vault_require_usable,
 };
 use crate::app::App;
 use crate::config::location_key;
@@ -133,7 +133,7 @@ pub async fn get(app: &App, call: Call<'_>, id: &ResourceId) -> Result<Resource,
     vault_require(app.db.read(), id).await
 }
 
-/// The vaults of a subscription or a group.
+/// The vaults of a subscription or a group that the caller may read.
 ///
 /// # Errors
 /// Not allowed; the group is absent; the database fails.
@@ -143,7 +143,8 @@ pub async fn list(
     scope: &ResourceId,
     page: &Page,
 ) -> Result<Paged<Resource>, Error> {
-    call.authorize(app, "backupVaults/read", scope).await?;
+    let action = format!("{NAMESPACE}/backupVaults/read");
+    let grants = app.authorize_list(call.caller, &action, scope).await?;
     let group = scope.resource_group();
     if group.is_some() && !db::resource_exists(app.db.read(), scope).await? {
         return Err(Error::not_found(
@@ -151,14 +152,10 @@ pub async fn list(
             format!("Resource group '{}' could not be found.", group.unwrap_or_default()),
         ));
     }
-    db::resource_list(
-        app.db.read(),
-        scope.subscription_id().unwrap_or_default(),
-        group,
-        VAULT_KIND,
-        page,
-    )
-    .await
+    let subscription = scope.subscription_id().unwrap_or_default();
+    let mut found = db::resource_list(app.db.read(), subscription, group, VAULT_KIND, page).await?;
+    found.items.retain(|vault| grants.allow(&action, false, &vault.id));
+    Ok(found)
 }
 
 /// Begins the deletion of an empty vault. None when there is no vault.
