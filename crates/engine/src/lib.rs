@@ -34,8 +34,8 @@ pub use files::{FilesOutcome, FilesRequest, restore_files};
 pub use monitor::{Monitor, Phase, Progress, SilentMonitor};
 pub use proof::{Difference, Proof};
 pub use restore::{
-    Preflight, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMode, TEMPORARY_PREFIX, drop_temporary_database,
-    restore_database, restore_preflight,
+    Preflight, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMode, TEMPORARY_PREFIX,
+    drop_temporary_database, restore_database, restore_preflight,
 };
 pub use tools::Tools;
 pub use verify::{describe_recovery_point, verify_recovery_point};

@@ -93,3 +93,39 @@ fn options_hide_the_password() {
     let options = parse("postgres://u:hunter2@h/d").unwrap();
     assert!(!format!("{options:?}").contains("hunter2"));
 }
+
+#[test]
+fn no_value_makes_it_panic() {
+    const PIECES: [&str; 24] = [
+        "postgres://",
+        "host",
+        "user id",
+        "password",
+        "=",
+        "'",
+        "\"",
+        ";",
+        " ",
+        "\\",
+        "@",
+        ":",
+        "/",
+        "?",
+        "&",
+        "%",
+        "%zz",
+        "[",
+        "]",
+        ",",
+        "ü",
+        "\u{1F600}",
+        "\n",
+        "1",
+    ];
+    for _ in 0..50_000 {
+        let length = rand::random_range(0..10);
+        let value: String =
+            (0..length).map(|_| PIECES[rand::random_range(0..PIECES.len())]).collect();
+        drop(parse(&value));
+    }
+}
