@@ -1,0 +1,168 @@
+"""A second reader of Coffer's format: prints the rows of a table from a storage directory and the master key.
+
+Written from `docs/format.md` alone, to show that the document is enough to come by one's data without Coffer. It knows
+nothing of the Rust code and must not learn from it: what it lacks, the document lacks. `store.py` reads part one of
+that, this module part two, the manifest's body. Section numbers (§) are the document's.
+
+    reader.py STORAGE KEY_FILE                                    vaults, repositories, recovery points, their tables
+    reader.py STORAGE KEY_FILE verify                             the same, and reads every byte of them
+    reader.py STORAGE KEY_FILE rows RECOVERY_POINT SCHEMA TABLE   COPY text; row count and content hash on stderr
+"""
+
+import json
+import sys
+
+from blake3 import blake3
+
+from store import Damaged, Storage, Unsupported, check, list_repositories, read_master_key, reference
+
+ENGINE_FORMAT = 1
+TABLE_ROWS, OBJECT_DATA, OBJECT_LIST, TABLE_LIST, RANGE_LIST = 1, 3, 4, 6, 7
+
+
+def lines(chunks):
+    """Lines without their newlines; a line may go over the end of a chunk."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
+    check(not rest, "the last line has no end")
+
+
+class Content:
+    """Number, sum of hashes and length of rows (§14)."""
+
+    def __init__(self, rows=0, hash_sum=0, text_bytes=0):
+        self.rows, self.hash, self.text_bytes = rows, hash_sum % 2**128, text_bytes
+
+    def __add__(self, other):
+        return Content(self.rows + other.rows, self.hash + other.hash, self.text_bytes + other.text_bytes)
+
+    def __str__(self):
+        return f"{self.rows} rows, hash {self.hash:032x}, {self.text_bytes} bytes"
+
+    def must_be(self, said, what):
+        """Compares with what was recorded."""
+        said = Content(said["rows"], int(said["hash"], 16), said["text_bytes"])
+        check(str(self) == str(said), f"{what}: {self} were read, {said} were recorded")
+
+
+class RecoveryPoint:
+    """The engine's side: what a manifest's body says of a database."""
+
+    def __init__(self, repository, manifest):
+        self.repository = repository
+        self.info, body = repository.read_manifest(manifest)
+        self.root = json.loads(body)
+        check(isinstance(self.root, dict) and "engine_format" in self.root, f"{manifest} holds no database")
+        if self.root["engine_format"] > ENGINE_FORMAT:
+            raise Unsupported(f"{manifest} has engine format {self.root['engine_format']}")
+        check(self.root["recovery_point_id"] == self.info["recovery_point_id"], f"{manifest} holds another's body")
+
+    def _chunks(self, references, kind):
+        return (self.repository.read_chunk(reference(value, kind)) for value in references)
+
+    def _lines_of(self, part, kind):
+        """The JSON lines of a part (§11)."""
+        count = 0
+        for count, line in enumerate(lines(self._chunks(part["chunks"], kind)), 1):
+            yield json.loads(line)
+        check(count == part["items"], f"a part has {count} lines, not {part['items']}")
+
+    def tables(self):
+        return self._lines_of(self.root["tables"], TABLE_LIST)
+
+    def ranges(self, table):
+        """The ranges of a table (§13), which must cover it without gap or overlap."""
+        ranges = table["ranges"]
+        found = ranges["inline"] if "inline" in ranges else self._lines_of(ranges["listed"], RANGE_LIST)
+        end = 0
+        for one in found:
+            check(one["start_block"] == end, f"ranges of {table['name']} leave a gap or overlap")
+            yield one
+            end = one["end_block"]
+        check(end is None, f"the last range of {table['name']} is not open")
+
+    def _hash(self, data):
+        return int.from_bytes(blake3(data, key=self.repository.row_key).digest()[:16], "little")
+
+    def rows(self, table, write=lambda row: None):
+        """Hands the COPY text to `write` row by row; checks the content of every range and of the table (§14)."""
+        name = f"{table['schema']}.{table['name']}"
+        total = Content()
+        for one in self.ranges(table):
+            rows = hash_sum = text_bytes = 0
+            for row in lines(self._chunks(one["chunks"], TABLE_ROWS)):
+                write(row + b"\n")
+                rows += 1
+                hash_sum += self._hash(row)
+                text_bytes += len(row) + 1
+            content = Content(rows, hash_sum, text_bytes)
+            content.must_be(one["content"], f"blocks from {one['start_block']} of {name}")
+            total += content
+        total.must_be(table["content"], name)
+        return total
+
+    def large_objects(self, write=lambda oid, data: None):
+        """Hands every large object to `write`, and checks their content (§15)."""
+        objects, total = self.root["large_objects"], Content()
+        rest, chunks = b"", self._chunks(objects["data"]["chunks"], OBJECT_DATA)
+        for one in self._lines_of(objects["list"], OBJECT_LIST):
+            while len(rest) < one["bytes"]:
+                more = next(chunks, b"")
+                check(more, f"large object {one['oid']} is cut off")
+                rest += more
+            data, rest = rest[: one["bytes"]], rest[one["bytes"] :]
+            total += Content(1, self._hash(b"large object" + one["oid"].to_bytes(4, "little") + data), len(data))
+            write(one["oid"], data)
+        check(not rest and next(chunks, None) is None, "there are bytes behind the last large object")
+        total.must_be(objects["content"], "large objects")
+        return total
+
+    def verify(self):
+        """Reads every row and every large object."""
+        total = Content()
+        for table in self.tables():
+            total += self.rows(table)
+        total.must_be(self.root["totals"]["content"], "all tables")
+        self.large_objects()
+
+
+def find_table(repositories, recovery_point, schema, name):
+    for _, _, repository in repositories:
+        manifest = repository.recovery_points().get(recovery_point)
+        if manifest is not None:
+            point = RecoveryPoint(repository, manifest)
+            for table in point.tables():
+                if (table["schema"], table["name"]) == (schema, name):
+                    return point, table
+            sys.exit(f"error: the recovery point has no table {schema}.{name}")
+    sys.exit(f"error: there is no recovery point {recovery_point}")
+
+
+def main(storage, key_file, verb="list", *arguments):
+    repositories = list_repositories(Storage(storage), read_master_key(key_file))
+    if verb == "rows":
+        point, table = find_table(repositories, *arguments)
+        print(point.rows(table, sys.stdout.buffer.write), file=sys.stderr)
+        return
+    for vault, name, repository in repositories:
+        print(f"vault {vault} repository {name}")
+        if verb == "verify":
+            print(f"  {len(repository.verify_packs())} chunks are in order")
+        for recovery_point, manifest in repository.recovery_points().items():
+            point = RecoveryPoint(repository, manifest)
+            print(f"  recovery point {recovery_point} of database {point.root['source']['database']}")
+            if verb == "verify":
+                point.verify()
+            for table in point.tables():
+                print(f"    {table['content']['rows']} rows in {table['schema']}.{table['name']}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (3, 4, 7) or sys.argv[3:4] not in ([], ["list"], ["verify"], ["rows"]):
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except (Damaged, Unsupported, OSError) as error:
+        sys.exit(f"error: {error}")
