@@ -103,32 +103,15 @@ pub(super) async fn with_lease<T, W: Future<Output = T>>(
 ) -> Result<T, coffer_store::Error> {
     let ttl_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
     let lease = repository.acquire_lease(holder, purpose, clock.now_ms(), ttl_ms).await?;
-    let mut lost = None;
-    let done = {
-        let mut work = std::pin::pin!(work(lease.clone()));
-        let mut renewal = tokio::time::interval(LEASE_RENEWAL);
-        renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        renewal.tick().await;
-        let mut held_until = tokio::time::Instant::now() + LEASE;
-        loop {
-            tokio::select! {
-                done = &mut work => break done,
-                _ = renewal.tick(), if lost.is_none() => {
-                    let begun = tokio::time::Instant::now();
-                    match repository.renew_lease(&lease, clock.now_ms()).await {
-                        Ok(()) => held_until = begun + LEASE,
-                        Err(error) if error.is_transient() && begun < held_until => {
-                            tracing::warn!(%error, "the lease of a repository cannot be renewed yet");
-                        }
-                        Err(error) => {
-                            lost = Some(error);
-                            stop.cancel();
-                        }
-                    }
-                }
-            }
-        }
+    // Both are polled together: the work goes on while a renewal is on its way. A renewal that has begun is waited for,
+    // since one that was given up could have written its record and not know it.
+    let over = CancellationToken::new();
+    let working = async {
+        let done = work(lease.clone()).await;
+        over.cancel();
+        done
     };
+    let (done, lost) = tokio::join!(working, keep(repository, &lease, clock, &over, stop));
     if let Some(error) = lost {
         return Err(error);
     }
@@ -136,4 +119,41 @@ pub(super) async fn with_lease<T, W: Future<Output = T>>(
         tracing::warn!(%error, "the lease of a repository could not be given back; it will run out");
     }
     Ok(done)
+}
+
+/// Renews a lease until the work is over. When it is lost, the work is stopped and the reason returned; a storage that does
+/// not answer loses it when it runs out, not later.
+async fn keep(
+    repository: &Repository,
+    lease: &Lease,
+    clock: &Clock,
+    over: &CancellationToken,
+    stop: &CancellationToken,
+) -> Option<coffer_store::Error> {
+    let mut renewal = tokio::time::interval(LEASE_RENEWAL);
+    renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    renewal.tick().await;
+    let mut held_until = tokio::time::Instant::now() + LEASE;
+    loop {
+        tokio::select! {
+            () = over.cancelled() => return None,
+            _ = renewal.tick() => {}
+        }
+        let begun = tokio::time::Instant::now();
+        let renewed = repository.renew_lease(lease, clock.now_ms());
+        let error = match tokio::time::timeout_at(held_until, renewed).await {
+            Ok(Ok(())) => {
+                held_until = begun + LEASE;
+                continue;
+            }
+            Ok(Err(error)) if error.is_transient() && begun < held_until => {
+                tracing::warn!(%error, "the lease of a repository cannot be renewed yet");
+                continue;
+            }
+            Ok(Err(error)) => error,
+            Err(_elapsed) => coffer_store::Error::LeaseLost { generation: lease.generation() },
+        };
+        stop.cancel();
+        return Some(error);
+    }
 }
