@@ -60,6 +60,7 @@ pub(crate) enum ObjectType {
     Lease = b'L',
     Manifest = b'M',
     Pack = b'P',
+    Collection = b'C',
 }
 
 /// A key that seals objects, and its public name.

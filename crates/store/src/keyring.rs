@@ -19,6 +19,8 @@ use crate::{
 
 /// Number of the first key below `keys`.
 const FIRST_KEY: u32 = 1;
+/// Times that keys are listed again because others change them at the same time.
+const KEY_ATTEMPTS_MAX: usize = 8;
 
 /// The opened keys of one vault. Cheap to clone compared with anything that uses it; wiped from memory when dropped.
 #[derive(Debug, Clone)]
@@ -111,34 +113,110 @@ pub(crate) async fn create_key(
     }
 }
 
+/// One wrapping that was opened.
+#[derive(Debug)]
+pub(crate) struct Wrapping {
+    pub(crate) number: u32,
+    pub(crate) key: SealingKey,
+}
+
+/// The wrappings below a vault's or a repository's `keys`.
+#[derive(Debug, Default)]
+pub(crate) struct Wrappings {
+    /// Those that one of the wrapping keys opens, ascending by number.
+    pub(crate) opened: Vec<Wrapping>,
+    /// The highest number that there is, 0 for none.
+    highest: u32,
+    /// Why the last of the others was not opened.
+    refused: Option<Error>,
+}
+
+impl Wrappings {
+    /// Reads all of them. One that is wrapped by another key, or damaged, is passed over: a copy is there to be needed.
+    pub(crate) async fn read(
+        store: &Arc<dyn ObjectStore>,
+        keys: &Path,
+        of: ObjectType,
+        wrapping: &[SealingKey],
+    ) -> Result<Self> {
+        for _ in 0..KEY_ATTEMPTS_MAX {
+            if let Some(found) = Self::read_once(store, keys, of, wrapping).await? {
+                return Ok(found);
+            }
+        }
+        Err(Error::corrupt(keys.to_string(), "they vanish while they are read"))
+    }
+
+    /// None if one was deleted between listing and reading. A rotation writes before it deletes, so what is listed next has
+    /// what took its place; without looking again a key that is there would seem to be none.
+    async fn read_once(
+        store: &Arc<dyn ObjectStore>,
+        keys: &Path,
+        of: ObjectType,
+        wrapping: &[SealingKey],
+    ) -> Result<Option<Self>> {
+        let names: Vec<Path> =
+            objects::list(store, keys).map_ok(|meta| meta.location).try_collect().await?;
+        let mut numbers: Vec<u32> = names.iter().filter_map(path::key_number).collect();
+        numbers.sort_unstable();
+        let mut found = Self { highest: numbers.last().copied().unwrap_or(0), ..Self::default() };
+        for number in numbers {
+            match open_key(store, &path::key(keys, number), of, wrapping).await {
+                Ok(Some(key)) => found.opened.push(Wrapping { number, key }),
+                Ok(None) => return Ok(None),
+                Err(error @ Error::Storage { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::debug!(%error, "a wrapping of a key is passed over");
+                    found.refused = Some(error);
+                }
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
 /// The keys below `keys` that one of the wrapping keys opens, ascending by number; empty if there are no objects at all.
-/// One that is wrapped by another key, or damaged, is passed over as long as one opens: a copy is there to be needed.
 pub(crate) async fn open_keys(
     store: &Arc<dyn ObjectStore>,
     keys: &Path,
     of: ObjectType,
     wrapping: &[SealingKey],
 ) -> Result<Vec<SealingKey>> {
-    let mut names: Vec<Path> =
-        objects::list(store, keys).map_ok(|meta| meta.location).try_collect().await?;
-    names.retain(|name| path::key_number(name).is_some());
-    names.sort_unstable();
-    let mut opened = Vec::new();
-    let mut refused = None;
-    for name in names {
-        match open_key(store, &name, of, wrapping).await {
-            Ok(key) => opened.extend(key),
-            Err(error @ Error::Storage { .. }) => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "a key is passed over");
-                refused = Some(error);
-            }
+    let found = Wrappings::read(store, keys, of, wrapping).await?;
+    match found.refused {
+        Some(error) if found.opened.is_empty() => Err(error),
+        _ => Ok(found.opened.into_iter().map(|wrapping| wrapping.key).collect()),
+    }
+}
+
+/// Makes sure that the key lies below `keys` wrapped by `wrapping`, and says under which number. It was read back from the
+/// storage and opened when this returns.
+pub(crate) async fn add_wrapping(
+    store: &Arc<dyn ObjectStore>,
+    keys: &Path,
+    of: ObjectType,
+    key: &SealingKey,
+    wrapping: &SealingKey,
+) -> Result<u32> {
+    for _ in 0..KEY_ATTEMPTS_MAX {
+        let found = Wrappings::read(store, keys, of, std::slice::from_ref(wrapping)).await?;
+        let same = |it: &&Wrapping| it.key.fingerprint() == key.fingerprint();
+        if let Some(there) = found.opened.iter().rev().find(same) {
+            return Ok(there.number);
+        }
+        let number = found
+            .highest
+            .checked_add(1)
+            .ok_or_else(|| Error::corrupt(keys.to_string(), "no number is left"))?;
+        let name = path::key(keys, number);
+        let sealed = wrapping.seal(of, &name, key.key().as_slice())?;
+        match objects::put_new(store, &name, sealed.into()).await {
+            // The next round reads it back, or takes the number after another one's.
+            Ok(()) | Err(Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error),
         }
     }
-    match refused {
-        Some(error) if opened.is_empty() => Err(error),
-        _ => Ok(opened),
-    }
+    Err(Error::corrupt(keys.to_string(), "what is written there cannot be read back"))
 }
 
 /// One key; none if it was deleted since it was listed.

@@ -13,6 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     chunk::{ChunkId, ChunkKind, ChunkRef, PackId},
+    condemned::Condemned,
     error::{Error, Result},
     limits::{FOOTER_READS_MAX, KNOWN_CHUNKS_MAX, PACKS_MAX, RESUMED_PACKS_MAX},
     objects,
@@ -29,7 +30,9 @@ pub(crate) struct ListedPacks {
 }
 
 impl ListedPacks {
-    pub(crate) async fn list(repository: &Repository) -> Result<Self> {
+    /// Those that a collection may be about to delete are left out. What it has condemned must have been read before this
+    /// is called: its list goes away after the packs.
+    pub(crate) async fn list(repository: &Repository, condemned: &Condemned) -> Result<Self> {
         let mut packs = Vec::new();
         let mut listed = objects::list(&repository.inner.store, &repository.inner.layout.packs());
         while let Some(meta) = listed.try_next().await? {
@@ -37,6 +40,9 @@ impl ListedPacks {
             else {
                 continue;
             };
+            if condemned.packs.contains(&id) {
+                continue;
+            }
             if packs.len() >= PACKS_MAX {
                 return Err(Error::invalid(format!("a repository has at most {PACKS_MAX} packs")));
             }

@@ -85,6 +85,17 @@ impl Lease {
         &self.shared.holder
     }
 
+    /// Fails if it is held for something else, which would not be kept apart from what is about to be done.
+    pub(crate) fn check_purpose(&self, purpose: LeasePurpose) -> Result<()> {
+        if self.shared.purpose == purpose {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the lease is held for {:?}, not for {purpose:?}",
+            self.shared.purpose
+        )))
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_lost() { Err(self.lost()) } else { Ok(()) }
     }

@@ -8,6 +8,8 @@
 //! * Everything read is authenticated before it is used; damage is [`Error::Corrupt`], never a panic.
 //! * A chunk is taken over instead of stored only where a committed manifest or a whole, authenticated pack holds it.
 //! * A manifest counts only if its generation is the newest or the newest lease accepted it.
+//! * A key is wrapped anew beside its old wrapping, which goes when the new one was read back.
+//! * A pack is deleted only under the lease, by a plan made from every manifest that counts, after its name was published.
 //! * Nonces are never derived from content: every pack has its own random salt and so its own key.
 //!
 //! What may not be done here: this crate knows neither PostgreSQL nor HTTP nor SQL, and it has no clock; whoever needs
@@ -15,6 +17,8 @@
 
 mod chunk;
 mod codec;
+mod collection;
+mod condemned;
 mod crypto;
 mod error;
 #[cfg(test)]
@@ -33,11 +37,13 @@ mod pack_stream;
 mod path;
 mod reader;
 mod repository;
+mod rotation;
 mod stats;
 mod verify;
 mod writer;
 
 pub use chunk::{ChunkId, ChunkKind, ChunkRef, PackId};
+pub use collection::{Collection, CollectionPlan, CollectionReport, PackDecision, PackReason};
 pub use error::{Error, Result};
 pub use keyring::VaultKeyring;
 pub use lease::{Lease, LeasePurpose};

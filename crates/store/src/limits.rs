@@ -60,3 +60,6 @@ pub const FOOTERS_CACHED_MAX: usize = 64;
 
 /// Damaged chunks that a report names one by one; all are counted.
 pub const DAMAGE_LISTED_MAX: usize = 1_000;
+
+/// Packs that one list of a collection names.
+pub const COLLECTION_LIST_PACKS_MAX: usize = 16_384;

@@ -90,6 +90,21 @@ impl Layout {
         self.root.clone().join("manifests")
     }
 
+    pub(crate) fn collections(&self) -> Path {
+        self.root.clone().join("collections")
+    }
+
+    pub(crate) fn pins(&self) -> Path {
+        self.root.clone().join("pins")
+    }
+
+    /// A list of packs that a collection deletes; its name has the form of a lease record's.
+    pub(crate) fn collection(&self, name: LeaseName) -> Path {
+        self.collections()
+            .join(format!("{:0GENERATION_DIGITS$}", name.generation))
+            .join(format!("{:0NUMBER_DIGITS$}", name.number))
+    }
+
     pub(crate) fn lease(&self, name: LeaseName) -> Path {
         self.leases()
             .join(format!("{:0GENERATION_DIGITS$}", name.generation))
@@ -133,7 +148,7 @@ impl ManifestName {
 }
 
 impl LeaseName {
-    /// From the name of an object below `leases`.
+    /// From the name of an object below `leases` or `collections`.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let (generation, number) = last_two(path)?;
         let generation = parse_decimal(&generation, GENERATION_DIGITS)?;

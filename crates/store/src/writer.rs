@@ -12,9 +12,10 @@ use std::sync::{
 
 use crate::{
     chunk::ChunkRef,
+    condemned::Condemned,
     error::{Error, Result},
     known::{KnownChunks, ListedPacks},
-    lease::Lease,
+    lease::{Lease, LeasePurpose},
     limits::{PACK_TARGET_BYTES_DEFAULT, PACK_TARGET_BYTES_MAX, PACK_TARGET_BYTES_MIN},
     manifest::{self, ManifestInfo},
     objects,
@@ -92,10 +93,18 @@ impl Writer {
         if !zstd::compression_level_range().contains(&options.zstd_level) {
             return Err(Error::invalid(format!("zstd level {}", options.zstd_level)));
         }
+        lease.check_purpose(LeasePurpose::Backup)?;
         repository.leases().check_held(lease).await?;
-        let listed = ListedPacks::list(repository).await?;
+        let condemned = Condemned::read(repository).await?;
+        let listed = ListedPacks::list(repository, &condemned).await?;
         let known = KnownChunks::default();
-        known.resume(repository, &listed, lease.generation()).await?;
+        match &condemned.damage {
+            None => known.resume(repository, &listed, lease.generation()).await?,
+            // What manifests need no collection deletes, so the backup can be made; what an interrupted one left, it may.
+            Some(error) => {
+                tracing::warn!(%error, "nothing of an interrupted backup is taken over");
+            }
+        }
         let shared = Shared {
             repository: repository.clone(),
             lease: lease.clone(),

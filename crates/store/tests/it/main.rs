@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 mod backup;
+mod collection;
+mod collection_races;
 mod crash;
 mod damage;
 mod destroy;
 mod keys;
 mod leases;
 mod old_repositories;
+mod rotation;
 mod support;

@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use coffer_store::{
-    ChunkKind, ChunkRef, Error, Lease, LeasePurpose, ManifestInfo, MasterKey, ObjectStore,
-    Repository, Result, VaultKeyring, Writer, WriterOptions, WriterStats,
-    limits::PACK_TARGET_BYTES_MIN,
+    ChunkKind, ChunkRef, CollectionPlan, CollectionReport, Error, Lease, LeasePurpose,
+    ManifestInfo, MasterKey, ObjectStore, Repository, Result, VaultKeyring, Writer, WriterOptions,
+    WriterStats, limits::PACK_TARGET_BYTES_MIN,
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
@@ -103,6 +103,43 @@ pub(crate) async fn back_up(
     let references = put(&writer, chunks, base).await?;
     let info = writer.seal(point, &serde_json::to_vec(&references).unwrap()).await?;
     Ok((info, references))
+}
+
+/// Collects garbage under a lease of that holder. Bodies are lists of references.
+pub(crate) async fn collect(
+    repository: &Repository,
+    holder: &str,
+    now_ms: u64,
+    grace_ms: u64,
+) -> Result<CollectionReport> {
+    let lease = repository.acquire_lease(holder, LeasePurpose::Collection, now_ms, TTL_MS).await?;
+    let plan = plan_collection(repository, &lease, now_ms, grace_ms).await?;
+    let report = repository.collect(&lease, plan).await?;
+    repository.release_lease(lease).await?;
+    Ok(report)
+}
+
+/// The first half of [`collect`].
+pub(crate) async fn plan_collection(
+    repository: &Repository,
+    lease: &Lease,
+    now_ms: u64,
+    grace_ms: u64,
+) -> Result<CollectionPlan> {
+    let mut collection = repository.begin_collection(lease).await?;
+    while let Some(manifest) = collection.next().await? {
+        let references: Vec<ChunkRef> = serde_json::from_slice(&manifest.body).unwrap();
+        for reference in &references {
+            collection.needs(reference)?;
+        }
+        collection.answered(&manifest.info)?;
+    }
+    collection.plan(now_ms, grace_ms).await
+}
+
+/// Names of the packs that there are.
+pub(crate) async fn packs(store: &Arc<dyn ObjectStore>) -> Vec<Path> {
+    objects(store).await.into_keys().filter(|name| name.as_ref().contains("/packs/")).collect()
 }
 
 /// The references in a recovery point's body.

@@ -1,4 +1,4 @@
-//! A store that dies at a chosen write, or lets something else happen at a chosen call.
+//! A store that dies at a chosen write, or fails, or lets something else happen, at a chosen call.
 
 use std::{
     fmt,
@@ -37,6 +37,7 @@ pub(crate) struct HookedStore {
 #[derive(Default)]
 struct State {
     death: Option<Death>,
+    failure: Option<usize>,
     writes: AtomicUsize,
     calls: AtomicUsize,
     hook: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
@@ -48,6 +49,12 @@ impl HookedStore {
     /// Dies as told; without a death it only records.
     pub(crate) fn dying(inner: &Arc<dyn ObjectStore>, death: Option<Death>) -> Self {
         Self { inner: Arc::clone(inner), state: Arc::new(State { death, ..State::default() }) }
+    }
+
+    /// Fails the call with that number, reading or writing, and no other.
+    pub(crate) fn failing(inner: &Arc<dyn ObjectStore>, call: usize) -> Self {
+        let state = State { failure: Some(call), ..State::default() };
+        Self { inner: Arc::clone(inner), state: Arc::new(state) }
     }
 
     /// Runs `hook` once, right before the call with that number.
@@ -64,8 +71,11 @@ impl HookedStore {
         Arc::new(self.clone())
     }
 
-    /// Whether the death came, or the hook ran.
+    /// Whether the death or the failure came, or the hook ran.
     pub(crate) fn happened(&self) -> bool {
+        if let Some(at) = self.state.failure {
+            return self.state.calls.load(Ordering::SeqCst) > at;
+        }
         match self.state.death {
             Some(Death::Before(at) | Death::After(at)) => {
                 self.state.writes.load(Ordering::SeqCst) > at
@@ -79,12 +89,13 @@ impl HookedStore {
         self.state.log.lock().unwrap().clone()
     }
 
-    async fn step(&self) {
+    async fn step(&self) -> Result<()> {
         let call = self.state.calls.fetch_add(1, Ordering::SeqCst);
         let hook = self.state.hook.lock().unwrap().take_if(|(at, _)| *at == call);
         if let Some((_, hook)) = hook {
             hook.await;
         }
+        if self.state.failure == Some(call) { Err(dead()) } else { Ok(()) }
     }
 
     /// Whether this write is done, and whether it is acknowledged.
@@ -126,7 +137,7 @@ impl ObjectStore for HookedStore {
         payload: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
-        self.step().await;
+        self.step().await?;
         let (done, acknowledged) = self.write(format!("put {location}"));
         if !done {
             return Err(dead());
@@ -144,12 +155,12 @@ impl ObjectStore for HookedStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.step().await;
+        self.step().await?;
         self.inner.get_opts(location, options).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.step().await;
+        self.step().await?;
         self.inner.get_ranges(location, ranges).await
     }
 
@@ -163,7 +174,7 @@ impl ObjectStore for HookedStore {
                 let this = this.clone();
                 async move {
                     let location = location?;
-                    this.step().await;
+                    this.step().await?;
                     let (done, acknowledged) = this.write(format!("delete {location}"));
                     if !done {
                         return Err(dead());
@@ -178,14 +189,16 @@ impl ObjectStore for HookedStore {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (this, prefix) = (self.clone(), prefix.cloned());
         let listed = async move {
-            this.step().await;
-            this.inner.list(prefix.as_ref())
+            match this.step().await {
+                Ok(()) => this.inner.list(prefix.as_ref()),
+                Err(error) => stream::once(async { Err(error) }).boxed(),
+            }
         };
         stream::once(listed.boxed()).flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.step().await;
+        self.step().await?;
         self.inner.list_with_delimiter(prefix).await
     }
 

@@ -1,0 +1,189 @@
+//! What a collection deletes, and why: a pure function of what was read.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{
+    chunk::PackId,
+    error::{Error, Result},
+};
+
+/// Why a pack stays or goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PackReason {
+    /// Stays: a manifest that counts refers to it.
+    Needed,
+    /// Stays: it was written under this lease or a newer one.
+    NotOlderThanLease,
+    /// Stays: it was left after the newest recovery point, less than the grace ago. Its backup may be tried again and take
+    /// it over, or a writer that lost its lease may still be at work. Only effort is saved by keeping it.
+    WithinGrace,
+    /// Goes: no manifest that counts refers to it.
+    Unreferenced,
+    /// Goes: left by an interrupted backup longer than the grace ago.
+    Interrupted,
+    /// Goes: an earlier collection had announced it and was interrupted.
+    Announced,
+}
+
+impl PackReason {
+    /// Whether the pack is to be deleted.
+    #[must_use]
+    pub fn deletes(self) -> bool {
+        match self {
+            Self::Needed | Self::NotOlderThanLease | Self::WithinGrace => false,
+            Self::Unreferenced | Self::Interrupted | Self::Announced => true,
+        }
+    }
+}
+
+/// What becomes of one pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackDecision {
+    /// The pack.
+    pub pack: PackId,
+    /// Its length.
+    pub bytes: u64,
+    /// Why it stays or goes.
+    pub reason: PackReason,
+}
+
+/// A pack that is there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FoundPack {
+    pub(crate) pack: PackId,
+    pub(crate) bytes: u64,
+    /// When it was stored, in milliseconds since 1970 by the storage's clock.
+    pub(crate) stored_ms: u64,
+}
+
+/// All that the decision depends on.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    /// Generation of the collector's lease.
+    pub(crate) generation: u64,
+    /// Highest generation of a manifest that counts, 0 for none.
+    pub(crate) newest_sealed: u64,
+    /// For each pack that a manifest that counts refers to, the end of the last chunk that it needs.
+    pub(crate) needed: &'a HashMap<PackId, u64>,
+    /// Packs that earlier collections have announced.
+    pub(crate) announced: &'a HashSet<PackId>,
+    /// By the collector's clock.
+    pub(crate) now_ms: u64,
+    pub(crate) grace_ms: u64,
+}
+
+/// Decides for every pack. Fails if a pack that is needed is missing or too short: what is damaged is not made smaller.
+pub(crate) fn decide(facts: &Facts<'_>, found: &[FoundPack]) -> Result<Vec<PackDecision>> {
+    let mut needed = 0;
+    let mut decisions = Vec::with_capacity(found.len());
+    for FoundPack { pack, bytes, stored_ms } in found.iter().copied() {
+        let reason = if let Some(end) = facts.needed.get(&pack) {
+            needed += 1;
+            if bytes <= *end {
+                return Err(Error::corrupt(
+                    format!("pack {pack}"),
+                    format!("it has {bytes} bytes, a recovery point needs more than {end}"),
+                ));
+            }
+            PackReason::Needed
+        } else if pack.generation() >= facts.generation {
+            PackReason::NotOlderThanLease
+        } else if facts.announced.contains(&pack) {
+            PackReason::Announced
+        } else if pack.generation() <= facts.newest_sealed {
+            PackReason::Unreferenced
+        } else if facts.now_ms.saturating_sub(stored_ms) < facts.grace_ms {
+            PackReason::WithinGrace
+        } else {
+            PackReason::Interrupted
+        };
+        decisions.push(PackDecision { pack, bytes, reason });
+    }
+    if needed < facts.needed.len() {
+        let there: HashSet<PackId> = found.iter().map(|found| found.pack).collect();
+        let missing = facts.needed.keys().filter(|pack| !there.contains(pack)).min();
+        let what = missing.map_or_else(|| "a pack".to_owned(), |pack| format!("pack {pack}"));
+        return Err(Error::corrupt(what, "it is missing, and a recovery point needs it"));
+    }
+    Ok(decisions)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pack(generation: u64, random: u8) -> PackId {
+        PackId::new(generation, [random; 8])
+    }
+
+    fn reason_of(facts: &Facts<'_>, pack: PackId, stored_ms: u64) -> PackReason {
+        let mut found = vec![FoundPack { pack, bytes: 100, stored_ms }];
+        let others = facts.needed.keys().filter(|other| **other != pack);
+        found.extend(others.map(|pack| FoundPack { pack: *pack, bytes: 100, stored_ms: 0 }));
+        decide(facts, &found).unwrap()[0].reason
+    }
+
+    #[test]
+    fn every_reason() {
+        let needed = HashMap::from([(pack(2, 1), 99)]);
+        let announced = HashSet::from([pack(2, 1), pack(6, 1), pack(9, 1)]);
+        let facts = Facts {
+            generation: 9,
+            newest_sealed: 5,
+            needed: &needed,
+            announced: &announced,
+            now_ms: 1000,
+            grace_ms: 100,
+        };
+        assert_eq!(reason_of(&facts, pack(2, 1), 0), PackReason::Needed, "announced too late");
+        assert_eq!(reason_of(&facts, pack(2, 2), 1000), PackReason::Unreferenced);
+        assert_eq!(reason_of(&facts, pack(5, 2), 1000), PackReason::Unreferenced);
+        assert_eq!(reason_of(&facts, pack(6, 2), 900), PackReason::Interrupted);
+        assert_eq!(reason_of(&facts, pack(6, 2), 901), PackReason::WithinGrace);
+        assert_eq!(reason_of(&facts, pack(6, 2), 5000), PackReason::WithinGrace, "clocks differ");
+        assert_eq!(reason_of(&facts, pack(6, 1), 901), PackReason::Announced);
+        assert_eq!(reason_of(&facts, pack(9, 1), 0), PackReason::NotOlderThanLease);
+        assert_eq!(reason_of(&facts, pack(10, 2), 0), PackReason::NotOlderThanLease);
+        let short = [FoundPack { pack: pack(2, 1), bytes: 99, stored_ms: 0 }];
+        assert!(matches!(decide(&facts, &short), Err(Error::Corrupt { .. })), "too short");
+        assert!(matches!(decide(&facts, &[]), Err(Error::Corrupt { .. })), "missing");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_needed_or_may_be_needed_stays(
+            generations in proptest::collection::vec(0_u64..12, 1..40),
+            needed in proptest::collection::vec(any::<bool>(), 40),
+            announced in proptest::collection::vec(any::<bool>(), 40),
+            generation in 0_u64..12,
+            newest_sealed in 0_u64..12,
+            grace_ms in 0_u64..10,
+        ) {
+            let found: Vec<FoundPack> = (0_u8..)
+                .zip(&generations)
+                .map(|(number, generation)| FoundPack {
+                    pack: pack(*generation, number),
+                    bytes: 100,
+                    stored_ms: u64::from(number),
+                })
+                .collect();
+            let chosen = |of: &[bool]| {
+                found.iter().zip(of).filter(|(_, of)| **of).map(|(found, _)| found.pack).collect()
+            };
+            let needed: HashSet<PackId> = chosen(&needed);
+            let needed: HashMap<PackId, u64> = needed.into_iter().map(|pack| (pack, 10)).collect();
+            let announced: HashSet<PackId> = chosen(&announced);
+            let facts = Facts {
+                generation, newest_sealed, needed: &needed, announced: &announced, now_ms: 20, grace_ms,
+            };
+            let decisions = decide(&facts, &found).unwrap();
+            prop_assert_eq!(decisions.len(), found.len());
+            for decision in decisions.iter().filter(|decision| decision.reason.deletes()) {
+                prop_assert!(!needed.contains_key(&decision.pack));
+                prop_assert!(decision.pack.generation() < generation);
+            }
+        }
+    }
+}
