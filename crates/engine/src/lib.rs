@@ -16,6 +16,7 @@ pub mod check;
 pub mod connect;
 pub mod error;
 pub mod files;
+pub mod garbage;
 pub mod manifest;
 pub mod monitor;
 pub mod part;
@@ -31,6 +32,7 @@ pub use check::{SourceReport, check_source};
 pub use connect::{ConnectOptions, SecretFormatError, SslMode};
 pub use error::{Error, Problem};
 pub use files::{FilesOutcome, FilesRequest, restore_files};
+pub use garbage::plan_collection;
 pub use monitor::{Monitor, Phase, Progress, SilentMonitor};
 pub use proof::{Difference, Proof};
 pub use restore::{

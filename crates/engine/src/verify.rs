@@ -28,7 +28,8 @@ pub async fn describe_recovery_point(
     parse(&manifest.body, recovery_point_id)
 }
 
-fn parse(body: &[u8], recovery_point_id: &str) -> Result<DatabaseManifest> {
+/// The body of that recovery point's manifest.
+pub(crate) fn parse(body: &[u8], recovery_point_id: &str) -> Result<DatabaseManifest> {
     /// Read first: of a newer body nothing else may be assumed.
     #[derive(serde::Deserialize)]
     struct Version {

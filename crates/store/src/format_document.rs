@@ -34,6 +34,7 @@ fn every_constant_of_the_format_stands_in_the_document() {
         format!("a pack at most {}", mib(limits::PACK_BYTES_MAX)),
         format!("A body has at most {}", mib(limits::MANIFEST_BODY_BYTES_MAX as u64)),
         format!("At most {} KiB", limits::FORMAT_OBJECT_BYTES_MAX / 1024),
+        format!("at most {} packs each", grouped(limits::COLLECTION_LIST_PACKS_MAX)),
     ];
     for constant in constants {
         assert!(DOCUMENT.contains(&constant), "{constant}");

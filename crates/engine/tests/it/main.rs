@@ -7,6 +7,7 @@ mod backup_privileges;
 mod backup_repeated;
 mod backup_reports;
 mod check;
+mod garbage;
 mod restore_across;
 mod restore_database;
 mod restore_files;
