@@ -71,7 +71,27 @@ pub struct Paged<T> {
     pub next: Option<String>,
 }
 
+/// A query for whole resources, with what follows `FROM resources`. [`from_row`] reads these columns and no others.
+macro_rules! select {
+    ($rest:literal) => {
+        sqlx::query(concat!(
+            "SELECT id, kind, parent, subscription, resource_group, body, version, created_us, updated_us FROM resources ",
+            $rest
+        ))
+    };
+}
+
 impl Page {
+    /// The key that the page begins behind; every key is greater than the empty one.
+    fn after(&self) -> &str {
+        self.after.as_deref().unwrap_or_default()
+    }
+
+    /// Rows to ask for: one more than the page has, which tells whether there is a next one.
+    fn rows_wanted(&self) -> i64 {
+        i64::from(self.limit()) + 1
+    }
+
     fn limit(&self) -> u32 {
         if self.rows_max == 0 { PAGE_ROWS_MAX } else { self.rows_max.min(PAGE_ROWS_MAX) }
     }
@@ -101,13 +121,7 @@ pub async fn resource_get<'e>(
     executor: impl Executor<'e>,
     id: &ResourceId,
 ) -> Result<Option<Resource>, Error> {
-    let row = sqlx::query(
-        "SELECT id, kind, parent, subscription, resource_group, body, version, created_us, updated_us \
-         FROM resources WHERE key = $1",
-    )
-    .bind(id.key())
-    .fetch_optional(executor)
-    .await?;
+    let row = select!("WHERE key = $1").bind(id.key()).fetch_optional(executor).await?;
     row.as_ref().map(from_row).transpose()
 }
 
@@ -221,16 +235,13 @@ pub async fn resource_list_children<'e>(
     kind: &str,
     page: &Page,
 ) -> Result<Paged<Resource>, Error> {
-    let rows = sqlx::query(
-        "SELECT id, kind, parent, subscription, resource_group, body, version, created_us, updated_us \
-         FROM resources WHERE parent = $1 AND kind = $2 AND key > $3 ORDER BY key LIMIT $4",
-    )
-    .bind(parent.key())
-    .bind(kind)
-    .bind(page.after.as_deref().unwrap_or_default())
-    .bind(i64::from(page.limit()) + 1)
-    .fetch_all(executor)
-    .await?;
+    let rows = select!("WHERE parent = $1 AND kind = $2 AND key > $3 ORDER BY key LIMIT $4")
+        .bind(parent.key())
+        .bind(kind)
+        .bind(page.after())
+        .bind(page.rows_wanted())
+        .fetch_all(executor)
+        .await?;
     paged(&rows, page)
 }
 
@@ -245,34 +256,28 @@ pub async fn resource_list<'e>(
     kind: &str,
     page: &Page,
 ) -> Result<Paged<Resource>, Error> {
-    let after = page.after.as_deref().unwrap_or_default();
-    let limit = i64::from(page.limit()) + 1;
     let rows = match resource_group {
         Some(group) => {
-            sqlx::query(
-                "SELECT id, kind, parent, subscription, resource_group, body, version, created_us, updated_us \
-                 FROM resources WHERE subscription = $1 AND resource_group = $2 AND kind = $3 AND key > $4 \
-                 ORDER BY key LIMIT $5",
+            select!(
+                "WHERE subscription = $1 AND resource_group = $2 AND kind = $3 AND key > $4 \
+                 ORDER BY key LIMIT $5"
             )
             .bind(subscription.to_lowercase())
             .bind(group.to_lowercase())
             .bind(kind)
-            .bind(after)
-            .bind(limit)
+            .bind(page.after())
+            .bind(page.rows_wanted())
             .fetch_all(executor)
             .await?
         }
         None => {
-            sqlx::query(
-                "SELECT id, kind, parent, subscription, resource_group, body, version, created_us, updated_us \
-                 FROM resources WHERE subscription = $1 AND kind = $2 AND key > $3 ORDER BY key LIMIT $4",
-            )
-            .bind(subscription.to_lowercase())
-            .bind(kind)
-            .bind(after)
-            .bind(limit)
-            .fetch_all(executor)
-            .await?
+            select!("WHERE subscription = $1 AND kind = $2 AND key > $3 ORDER BY key LIMIT $4")
+                .bind(subscription.to_lowercase())
+                .bind(kind)
+                .bind(page.after())
+                .bind(page.rows_wanted())
+                .fetch_all(executor)
+                .await?
         }
     };
     paged(&rows, page)
@@ -287,14 +292,11 @@ pub async fn resource_find_by_name<'e>(
     kind: &str,
     name: &str,
 ) -> Result<Vec<Resource>, Error> {
-    let rows = sqlx::query(
-        "SELECT id, kind, parent, subscription, resource_group, body, version, created_us, updated_us \
-         FROM resources WHERE kind = $1 AND name = $2 ORDER BY key",
-    )
-    .bind(kind)
-    .bind(name.to_lowercase())
-    .fetch_all(executor)
-    .await?;
+    let rows = select!("WHERE kind = $1 AND name = $2 ORDER BY key")
+        .bind(kind)
+        .bind(name.to_lowercase())
+        .fetch_all(executor)
+        .await?;
     rows.iter().map(from_row).collect()
 }
 
@@ -329,15 +331,14 @@ pub async fn resource_list_in_groups<'e>(
     scope: &ResourceId,
     page: &Page,
 ) -> Result<Paged<Resource>, Error> {
-    let rows = sqlx::query(
-        "SELECT id, kind, parent, subscription, resource_group, body, version, created_us, updated_us \
-         FROM resources WHERE parent IN (SELECT key FROM resources WHERE kind = $1 AND (key = $2 OR parent = $2)) \
-         AND key > $3 ORDER BY key LIMIT $4",
+    let rows = select!(
+        "WHERE parent IN (SELECT key FROM resources WHERE kind = $1 AND (key = $2 OR parent = $2)) \
+         AND key > $3 ORDER BY key LIMIT $4"
     )
     .bind(RESOURCE_GROUP_KIND)
     .bind(scope.key())
-    .bind(page.after.as_deref().unwrap_or_default())
-    .bind(i64::from(page.limit()) + 1)
+    .bind(page.after())
+    .bind(page.rows_wanted())
     .fetch_all(executor)
     .await?;
     paged(&rows, page)
@@ -352,15 +353,12 @@ pub async fn resource_list_all<'e>(
     kind: &str,
     page: &Page,
 ) -> Result<Paged<Resource>, Error> {
-    let rows = sqlx::query(
-        "SELECT id, kind, parent, subscription, resource_group, body, version, created_us, updated_us \
-         FROM resources WHERE kind = $1 AND key > $2 ORDER BY key LIMIT $3",
-    )
-    .bind(kind)
-    .bind(page.after.as_deref().unwrap_or_default())
-    .bind(i64::from(page.limit()) + 1)
-    .fetch_all(executor)
-    .await?;
+    let rows = select!("WHERE kind = $1 AND key > $2 ORDER BY key LIMIT $3")
+        .bind(kind)
+        .bind(page.after())
+        .bind(page.rows_wanted())
+        .fetch_all(executor)
+        .await?;
     paged(&rows, page)
 }
 
