@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use coffer_azure::BackupInstance;
 use coffer_engine::backup::{BackupOptions, BackupRequest};
+use coffer_engine::manifest::DatabaseManifest;
 use coffer_store::{LeasePurpose, Repository};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -173,6 +174,7 @@ impl Backup {
                     .await
                     .map_err(|error| user_facing_error::engine_failure(&error, &access.place))?;
                 run.crash_point("take:sealed");
+                let manifest = manifest(&repository, &checkpoint).await?;
                 Ok(Taken {
                     taken_us: outcome.taken_at_unix_us,
                     transferred_bytes: monitor.bytes_done(),
@@ -181,7 +183,12 @@ impl Backup {
                         .iter()
                         .map(|w| job_warning(w, &access.place.database))
                         .collect(),
-                    body: describe(&repository, &checkpoint, self.app.clock.now_us()).await?,
+                    body: describe(
+                        &checkpoint,
+                        &manifest,
+                        outcome.stats.stored_bytes,
+                        self.app.clock.now_us(),
+                    ),
                 })
             },
         )
@@ -244,9 +251,9 @@ async fn sealed_before(
     let id = &checkpoint.recovery_point_id;
     let manifests =
         repository.manifests().await.map_err(|error| user_facing_error::store_failure(&error))?;
-    if !manifests.valid.iter().any(|info| info.recovery_point_id == *id) {
+    let Some(info) = manifests.valid.iter().find(|info| info.recovery_point_id == *id) else {
         return Ok(None);
-    }
+    };
     tracing::info!(
         recovery_point = id,
         "an earlier run has sealed the recovery point; it is recorded now"
@@ -260,43 +267,43 @@ async fn sealed_before(
             .iter()
             .map(|w| job_warning(w, &manifest.source.database))
             .collect(),
-        body: describe(repository, checkpoint, manifest.snapshot.taken_at_unix_us).await?,
+        body: describe(
+            checkpoint,
+            &manifest,
+            info.stats.stored_bytes,
+            manifest.snapshot.taken_at_unix_us,
+        ),
     }))
 }
 
 async fn manifest(
     repository: &Repository,
     checkpoint: &Checkpoint,
-) -> Result<coffer_engine::manifest::DatabaseManifest, Failure> {
+) -> Result<DatabaseManifest, Failure> {
     coffer_engine::verify::describe_recovery_point(repository, &checkpoint.recovery_point_id)
         .await
         .map_err(|error| user_facing_error::engine_failure(&error, &Place::storage()))
 }
 
 /// The row of the recovery point, from what was really sealed.
-async fn describe(
-    repository: &Repository,
+fn describe(
     checkpoint: &Checkpoint,
+    manifest: &DatabaseManifest,
+    stored_bytes: u64,
     completed_us: i64,
-) -> Result<RecoveryPointBody, Failure> {
-    let manifest = manifest(repository, checkpoint).await?;
-    let info = repository
-        .read_manifest(&checkpoint.recovery_point_id)
-        .await
-        .map_err(|error| user_facing_error::store_failure(&error))?
-        .info;
-    Ok(RecoveryPointBody {
+) -> RecoveryPointBody {
+    RecoveryPointBody {
         retention_tag: checkpoint.retention.tag.clone(),
         retention_tag_version: checkpoint.retention.tag_version.clone(),
         policy_name: checkpoint.retention.policy_name.clone(),
         expiry_us: checkpoint.retention.expiry_us(manifest.snapshot.taken_at_unix_us),
         completed_us,
-        server_version: manifest.source.server_version,
-        database: manifest.source.database,
+        server_version: manifest.source.server_version.clone(),
+        database: manifest.source.database.clone(),
         tables: manifest.totals.tables,
         rows: manifest.totals.content.rows,
         plain_bytes: manifest.totals.content.text_bytes,
-        stored_bytes: info.stats.stored_bytes,
+        stored_bytes,
         source_bytes: manifest.totals.database_bytes,
-    })
+    }
 }
