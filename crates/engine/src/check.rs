@@ -19,7 +19,7 @@ pub(crate) use pooler::refuse as refuse_pooler;
 pub use privileges::MISSING_MAX;
 
 /// Oldest and newest major version of a source.
-pub const SUPPORTED_MAJORS: (u32, u32) = (13, 18);
+pub const SUPPORTED_MAJORS: (u32, u32) = (10, 18);
 /// Since this version a range of heap blocks can be read by itself.
 pub const CTID_RANGES_SINCE: u32 = 14;
 

@@ -28,7 +28,7 @@ pub mod tools;
 pub mod verify;
 
 pub use backup::{BackupOptions, BackupOutcome, BackupRequest, backup};
-pub use check::{SourceReport, check_source};
+pub use check::{SUPPORTED_MAJORS, SourceReport, check_source};
 pub use connect::{ConnectOptions, SecretFormatError, SslMode};
 pub use error::{Error, Problem};
 pub use files::{FilesOutcome, FilesRequest, restore_files};

@@ -12,6 +12,6 @@ mod wait;
 
 pub use chaos_proxy::ChaosProxy;
 pub use faulty_store::{FailingStore, Fault, StoreOperation};
-pub use postgres::{PostgresOptions, PostgresServer, Shutdown, sample_path};
+pub use postgres::{PostgresOptions, PostgresServer, Shutdown, has_major, sample_path};
 pub use recording_store::{RecordedCall, RecordingStore};
 pub use wait::wait_until;

@@ -21,7 +21,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-use self::{account::Account, guardian::Guardian};
+pub use self::binaries::has_major;
+use self::{account::Account, binaries::Binaries, guardian::Guardian};
 use crate::wait_until;
 
 /// Name of the superuser of every test server.
@@ -88,8 +89,7 @@ pub struct PostgresServer {
     process: Option<Guardian>,
     directory: TempDir,
     account: Account,
-    bin: PathBuf,
-    major: u32,
+    binaries: Binaries,
     port: u16,
     password: String,
     tls: bool,
@@ -109,7 +109,7 @@ impl PostgresServer {
     /// # Errors
     /// As [`PostgresServer::start`].
     pub fn start_with(options: &PostgresOptions) -> anyhow::Result<Self> {
-        let (bin, major) = binaries::find(options.major)?;
+        let binaries = binaries::find(options.major)?;
         let account = Account::for_server()?;
         let directory = tempfile::Builder::new().prefix("coffer-pg-").tempdir()?;
         account.own(directory.path())?;
@@ -118,8 +118,7 @@ impl PostgresServer {
             process: None,
             directory,
             account,
-            bin,
-            major,
+            binaries,
             port: 0,
             password,
             tls: options.tls,
@@ -145,13 +144,13 @@ impl PostgresServer {
     /// Major version.
     #[must_use]
     pub fn major(&self) -> u32 {
-        self.major
+        self.binaries.major
     }
 
-    /// Directory of `pg_dump`, `pg_restore`, `psql` of this server's version.
+    /// Directory of `pg_dump`, `pg_restore`, `psql`: of this server's version, or of a newer one where it comes without.
     #[must_use]
     pub fn bin(&self) -> &Path {
-        &self.bin
+        &self.binaries.tools
     }
 
     /// Certificate of the CA of a server with TLS, in PEM.
@@ -212,7 +211,7 @@ impl PostgresServer {
     /// As [`PostgresServer::psql`].
     pub fn databases(&self) -> anyhow::Result<Vec<String>> {
         let names =
-            self.psql("postgres", "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY datname COLLATE \"C\"")?;
+            self.psql("postgres", "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY datname::text COLLATE \"C\"")?;
         Ok(names.lines().map(str::to_owned).collect())
     }
 
@@ -258,7 +257,7 @@ impl PostgresServer {
     }
 
     fn psql_with(&self, database: &str, arguments: &[String], sql: &str) -> anyhow::Result<String> {
-        let mut child = Command::new(self.bin.join("psql"))
+        let mut child = Command::new(self.binaries.tools.join("psql"))
             .args([
                 "-X",
                 "-A",
@@ -307,7 +306,7 @@ impl PostgresServer {
         self.account.own(&password_file)?;
         let output = self
             .account
-            .command(&self.bin.join("initdb"))
+            .command(&self.binaries.server.join("initdb"))
             .args(["--no-sync", "--auth=scram-sha-256", "--username", SUPERUSER])
             .arg(format!("--encoding={}", options.encoding))
             .arg(format!("--locale={}", options.locale))
@@ -368,7 +367,7 @@ impl PostgresServer {
         let data = self.data_path();
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
         let log_before = log.metadata()?.len();
-        let command = guardian::tied_to_us(&self.account, &self.bin.join("postgres"));
+        let command = guardian::tied_to_us(&self.account, &self.binaries.server.join("postgres"));
         let mut process = Guardian::start(command, &data, self.port, log)?;
         let ready = wait_until("start of PostgreSQL", START_LIMIT, || {
             // The last line of the lock file is the server's own word on whether it accepts connections.

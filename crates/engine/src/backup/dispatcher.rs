@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::catalog::relation::TableFacts;
 use crate::catalog::shape::{self, Shape};
+use crate::check::CTID_RANGES_SINCE;
 use crate::error::Result;
 
 use super::candidates::Candidates;
@@ -59,7 +60,8 @@ pub(super) async fn dispatch(
         let batch: Vec<_> = tables.by_ref().take(COLUMN_BATCH).collect();
         let oids: Vec<u32> = batch.iter().map(|table| table.oid).collect();
         let mut shapes =
-            shape::shapes(&context.hold.connection, &oids, &context.shape_salt).await?;
+            shape::shapes(&context.hold.connection, &oids, &context.shape_salt, context.major)
+                .await?;
         for facts in batch {
             let mut shape = shapes.remove(&facts.oid).unwrap_or_default();
             // The condition decides which rows there are.
@@ -95,8 +97,9 @@ pub(super) async fn dispatch(
 
 /// Heap blocks per range (0: whole) and number of ranges.
 fn plan(context: &Context, facts: &TableFacts) -> (u64, u64) {
-    let divisible =
-        context.heap_ranges && facts.access_method == "heap" && facts.extension_condition.is_none();
+    let divisible = context.major >= CTID_RANGES_SINCE
+        && facts.access_method == "heap"
+        && facts.extension_condition.is_none();
     let earlier =
         context.previous.table(facts.oid).filter(|table| table.relfilenode == facts.relfilenode);
     let earlier = earlier.map_or(0, |table| table.range_blocks);

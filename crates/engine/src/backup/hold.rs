@@ -160,7 +160,7 @@ async fn snapshot(
     let row = one_row(
         connection,
         "the snapshot",
-        "SELECT pg_export_snapshot(), pg_current_snapshot()::text, (extract(epoch FROM clock_timestamp()) * 1000000)::int8",
+        "SELECT pg_export_snapshot(), txid_current_snapshot()::text, (extract(epoch FROM clock_timestamp()) * 1000000)::int8",
         &[],
     )
     .await?;

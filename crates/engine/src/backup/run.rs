@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::catalog::database::{self, Server, lsn_number};
 use crate::catalog::relation::{self, TableFacts};
-use crate::check::{self, CTID_RANGES_SINCE, SourceReport};
+use crate::check::{self, SourceReport};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::manifest::{
@@ -39,7 +39,8 @@ pub(super) struct Context {
     pub(super) encoding: String,
     /// What shapes COPY text besides the table.
     pub(super) shape_salt: String,
-    pub(super) heap_ranges: bool,
+    /// Major version of the server.
+    pub(super) major: u32,
     pub(super) chunk_bytes: usize,
     pub(super) range_bytes: u64,
 }
@@ -234,7 +235,7 @@ impl Run {
             cancellers: self.cancellers.clone(),
             encoding: server.encoding.clone(),
             shape_salt: format!("{} {}", server.version_num, server.encoding),
-            heap_ranges: server.major() >= CTID_RANGES_SINCE,
+            major: server.major(),
             chunk_bytes: options.chunk_bytes,
             range_bytes: options.range_bytes,
         })
@@ -264,10 +265,11 @@ impl Run {
                 },
             ),
         );
-        let (readable, unreadable): (Vec<_>, Vec<_>) = relation::tables(&context.hold.connection)
-            .await?
-            .into_iter()
-            .partition(|table| !(server.in_recovery && table.persistence == "u"));
+        let (readable, unreadable): (Vec<_>, Vec<_>) =
+            relation::tables(&context.hold.connection, context.major)
+                .await?
+                .into_iter()
+                .partition(|table| !(server.in_recovery && table.persistence == "u"));
         not_proved.extend(unreadable.iter().map(|table| NotProved {
             object: format!("table {}", table.display_name()),
             reason: "it is unlogged and the source is a standby, which can't read it".to_owned(),

@@ -114,13 +114,12 @@ pub(crate) fn lsn_number(text: &str) -> Option<u64> {
 
 /// Marks: every transaction with an id ≥ `xid` writes all its log at or after `lsn`. One from the last checkpoint, and on
 /// a primary one of now, which costs a transaction id. The order of the two reads is what makes the second one true.
+/// The functions named `txid` give the full 64 bits, and servers before 13 have no others.
 pub(crate) async fn marks(client: &Client, in_recovery: bool) -> Result<Vec<Mark>> {
     let mut marks = Vec::new();
     if !in_recovery {
         let lsn = insert_lsn(client, in_recovery).await?;
-        let row =
-            one_row(client, "the next transaction", "SELECT pg_current_xact_id()::text::int8", &[])
-                .await?;
+        let row = one_row(client, "the next transaction", "SELECT txid_current()", &[]).await?;
         marks.push(Mark { lsn, xid: get_u64(&row, 0)? });
     }
     let sql = "SELECT redo_lsn::text || ' ' || next_xid FROM pg_control_checkpoint()";
@@ -191,7 +190,7 @@ async fn settings(client: &Client, database: u32) -> Result<Vec<DatabaseSetting>
 /// Installed extensions, by name.
 pub(crate) async fn extensions(client: &Client) -> Result<Vec<Extension>> {
     let sql = "SELECT e.extname::text, e.extversion, n.nspname::text FROM pg_extension e \
-        JOIN pg_namespace n ON n.oid = e.extnamespace ORDER BY e.extname COLLATE \"C\"";
+        JOIN pg_namespace n ON n.oid = e.extnamespace ORDER BY e.extname::text COLLATE \"C\"";
     let found = rows(client, "extensions", sql, &[]).await?;
     found
         .iter()

@@ -27,7 +27,7 @@ async fn definitions(client: &Client) -> Result<Vec<Definition>> {
     // By name where only the name is looked up (a view is refreshed, a table analyzed, a trigger disabled without harm), by
     // the row's version where more is.
     let sql = format!(
-        "SELECT kind, oid, hashtextextended(definition, 0) FROM (\
+        "SELECT kind, oid, ('x' || left(md5(definition), 16))::bit(64)::int8 FROM (\
            SELECT 'schemas' AS kind, n.oid, n.nspname::text AS definition FROM pg_namespace n WHERE {USER_SCHEMA} \
            UNION ALL SELECT 'functions', p.oid, p.xmin::text FROM pg_proc p \
              JOIN pg_namespace n ON n.oid = p.pronamespace WHERE {USER_SCHEMA} \

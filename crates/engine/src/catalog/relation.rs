@@ -78,7 +78,8 @@ impl TableFacts {
 
 /// All tables with rows that belong into the backup, largest first: no members of extensions, except their
 /// configuration tables.
-pub(crate) async fn tables(client: &Client) -> Result<Vec<TableFacts>> {
+pub(crate) async fn tables(client: &Client, major: u32) -> Result<Vec<TableFacts>> {
+    let root = partition_root("c.oid", major);
     let sql = format!(
         "WITH config AS (SELECT e.extname::text AS extension, x.oid, nullif(x.condition, '') AS condition \
            FROM pg_extension e CROSS JOIN LATERAL unnest(e.extconfig, e.extcondition) AS x(oid, condition)) \
@@ -87,7 +88,7 @@ pub(crate) async fn tables(client: &Client) -> Result<Vec<TableFacts>> {
            coalesce(pg_relation_size(c.oid, 'main'), 0) / current_setting('block_size')::int8, \
            coalesce(pg_table_size(c.oid), 0) AS total \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am a ON a.oid = c.relam \
-           LEFT JOIN pg_class r ON c.relispartition AND r.oid = pg_partition_root(c.oid) \
+           LEFT JOIN pg_class r ON c.relispartition AND r.oid = {root} \
            LEFT JOIN pg_namespace rn ON rn.oid = r.relnamespace LEFT JOIN config f ON f.oid = c.oid \
          WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND {USER_SCHEMA} AND (f.oid IS NOT NULL OR NOT EXISTS (\
            SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 \
@@ -113,6 +114,18 @@ pub(crate) async fn tables(client: &Client) -> Result<Vec<TableFacts>> {
         });
     }
     Ok(tables)
+}
+
+/// SQL for the root of the partition tree that a relation belongs to; servers before 12 have no function for it.
+pub(crate) fn partition_root(oid: &str, major: u32) -> String {
+    if major >= 12 {
+        return format!("pg_catalog.pg_partition_root({oid})");
+    }
+    format!(
+        "(WITH RECURSIVE up(oid, level) AS (SELECT {oid}, 0 UNION ALL \
+           SELECT i.inhparent, up.level + 1 FROM up JOIN pg_catalog.pg_inherits i ON i.inhrelid = up.oid) \
+         SELECT up.oid FROM up ORDER BY up.level DESC LIMIT 1)"
+    )
 }
 
 /// Tables with rows that are an extension's own, with its name: neither their definitions nor their rows are backed up.

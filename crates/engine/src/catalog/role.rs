@@ -32,7 +32,7 @@ pub(crate) async fn roles(client: &Client, major: u32) -> Result<Vec<Role>> {
            r.rolcanlogin, r.rolreplication, r.rolbypassrls, r.rolconnlimit, r.rolvaliduntil::text, \
            coalesce(s.setconfig, '{{}}'), shobj_description(r.oid, 'pg_authid') \
          FROM pg_roles r LEFT JOIN pg_db_role_setting s ON s.setrole = r.oid AND s.setdatabase = 0 \
-         WHERE r.oid IN (SELECT oid FROM needed) AND r.rolname !~ '^pg_' ORDER BY r.rolname COLLATE \"C\""
+         WHERE r.oid IN (SELECT oid FROM needed) AND r.rolname !~ '^pg_' ORDER BY r.rolname::text COLLATE \"C\""
     );
     let mut memberships = memberships(client, major).await?;
     let mut roles = Vec::new();

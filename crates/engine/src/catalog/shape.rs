@@ -31,15 +31,22 @@ pub(crate) async fn shapes(
     client: &Client,
     tables: &[u32],
     salt: &str,
+    major: u32,
 ) -> Result<BTreeMap<u32, Shape>> {
     let types = types(client, tables).await?;
     let mut of = BTreeMap::new();
     let mut current: Option<(u32, Builder)> = None;
-    let sql = "SELECT a.attrelid, a.attname::text, format_type(a.atttypid, a.atttypmod), a.atttypid, \
-          CASE WHEN a.atthasmissing THEN a.attmissingval::text END, a.attnum \
-        FROM pg_attribute a WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped \
-          AND a.attgenerated = '' ORDER BY a.attrelid, a.attnum";
-    for row in rows(client, "columns", sql, &[&tables]).await? {
+    let missing = match major {
+        11.. => "CASE WHEN a.atthasmissing THEN a.attmissingval::text END",
+        _ => "NULL::text",
+    };
+    let stored = if major >= 12 { "AND a.attgenerated = ''" } else { "" };
+    let sql = format!(
+        "SELECT a.attrelid, a.attname::text, format_type(a.atttypid, a.atttypmod), a.atttypid, {missing}, a.attnum \
+         FROM pg_attribute a WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped {stored} \
+         ORDER BY a.attrelid, a.attnum"
+    );
+    for row in rows(client, "columns", &sql, &[&tables]).await? {
         let table: u32 = get(&row, 0)?;
         if current.as_ref().is_none_or(|(oid, _)| *oid != table) {
             if let Some((oid, builder)) = current.take() {

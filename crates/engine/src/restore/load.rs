@@ -16,6 +16,7 @@ use tokio_postgres::Client;
 use super::context::Context;
 use super::ranges::{RangeReader, read_chunk};
 use super::workers::finish_all;
+use crate::catalog::relation::partition_root;
 use crate::connect::Connection;
 use crate::error::{Error, Result};
 use crate::manifest::{Range, Table};
@@ -65,7 +66,7 @@ impl Context {
     pub(super) async fn load_rows(self: Arc<Self>) -> Result<Arc<Loaded>> {
         let control = self.open().await?;
         let loaded = Arc::new(Loaded::default());
-        for root in unsafe_roots(&control).await? {
+        for root in unsafe_roots(&control, self.target.major()).await? {
             loaded.set_through(root);
         }
         let (sender, receiver) = mpsc::channel(self.workers * RANGES_AHEAD);
@@ -218,15 +219,18 @@ async fn clear(control: &Client, table: &Table) -> Result<()> {
 }
 
 /// Roots of trees in which something is partitioned by the hash of an enum.
-async fn unsafe_roots(control: &Client) -> Result<Vec<Name>> {
-    let statement = "SELECT DISTINCT n.nspname::text, c.relname::text FROM pg_catalog.pg_partitioned_table p \
-         JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.pg_partition_root(p.partrelid) \
+async fn unsafe_roots(control: &Client, major: u32) -> Result<Vec<Name>> {
+    let root = partition_root("p.partrelid", major);
+    let statement = format!(
+        "SELECT DISTINCT n.nspname::text, c.relname::text FROM pg_catalog.pg_partitioned_table p \
+         JOIN pg_catalog.pg_class c ON c.oid = {root} \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE p.partstrat = 'h' AND EXISTS (SELECT FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_am a ON a.oid = o.opcmethod \
            WHERE o.oid = ANY (p.partclass) AND a.amname = 'hash' AND o.opcname = 'enum_ops' \
-           AND o.opcnamespace = 'pg_catalog'::pg_catalog.regnamespace)";
+           AND o.opcnamespace = 'pg_catalog'::pg_catalog.regnamespace)"
+    );
     let found = control
-        .query(statement, &[])
+        .query(&statement, &[])
         .await
         .map_err(|e| Error::sql("look for partitions by enum", &e))?;
     Ok(found.iter().map(|row| (row.get(0), row.get(1))).collect())

@@ -15,3 +15,4 @@ mod restore_refusals;
 mod restore_support;
 mod round_trips;
 mod support;
+mod versions;
