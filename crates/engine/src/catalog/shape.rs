@@ -4,11 +4,11 @@
 //! of a domain, an upgraded extension. All of these are in the shape. What the shape can't hold (the text of `reg*` types
 //! is a name looked up at output) makes a table one that is never skipped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tokio_postgres::Client;
 
-use super::{get, rows};
+use super::{USER_SCHEMA, get, rows};
 use crate::error::Result;
 use crate::manifest::{Column, ENGINE_FORMAT};
 use crate::session::CANONICAL_SETTINGS;
@@ -137,14 +137,40 @@ impl Types {
     }
 }
 
+/// What a type `t` is made of: elements, base types, subtypes, attributes.
+const TYPE_PARTS: &str = "SELECT t.typelem WHERE t.typelem <> 0 \
+      UNION SELECT t.typbasetype WHERE t.typbasetype <> 0 \
+      UNION SELECT r.rngsubtype FROM pg_range r \
+        WHERE t.typtype IN ('r', 'm') AND (r.rngtypid = t.oid OR (to_jsonb(r) ->> 'rngmultitypid')::oid = t.oid) \
+      UNION SELECT a.atttypid FROM pg_attribute a \
+        WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped";
+
+/// Since this version the text of a floating-point number is the shortest that means it; before it had a fixed number of
+/// digits (`float.c`). The number is the same, the text is not.
+pub(crate) const SHORTEST_FLOATS_SINCE: u32 = 12;
+
+/// Tables with floating-point numbers in their columns, directly or inside arrays, domains, composites, ranges and
+/// geometric types: those whose text differs on the two sides of [`SHORTEST_FLOATS_SINCE`].
+pub(crate) async fn tables_with_floats(client: &Client) -> Result<HashSet<(String, String)>> {
+    // float4, float8, and the geometric types, which are no arrays of them to the catalog.
+    let sql = format!(
+        "WITH RECURSIVE used(relation, oid) AS (\
+           SELECT DISTINCT a.attrelid, a.atttypid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+             JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND {USER_SCHEMA} \
+           UNION SELECT used.relation, x.part FROM used JOIN pg_type t ON t.oid = used.oid \
+             CROSS JOIN LATERAL ({TYPE_PARTS}) AS x(part)) \
+         SELECT DISTINCT n.nspname::text, c.relname::text FROM used JOIN pg_class c ON c.oid = used.relation \
+           JOIN pg_namespace n ON n.oid = c.relnamespace \
+           WHERE used.oid IN (700, 701, 600, 601, 602, 603, 604, 628, 718)"
+    );
+    let found = rows(client, "tables with floating-point numbers", &sql, &[]).await?;
+    found.iter().map(|row| Ok((get(row, 0)?, get(row, 1)?))).collect()
+}
+
 async fn types(client: &Client, tables: &[u32]) -> Result<Types> {
     // The same few look-ups serve the way down and the description of each type on it.
-    let parts = "SELECT t.typelem WHERE t.typelem <> 0 \
-          UNION SELECT t.typbasetype WHERE t.typbasetype <> 0 \
-          UNION SELECT r.rngsubtype FROM pg_range r \
-            WHERE t.typtype IN ('r', 'm') AND (r.rngtypid = t.oid OR (to_jsonb(r) ->> 'rngmultitypid')::oid = t.oid) \
-          UNION SELECT a.atttypid FROM pg_attribute a \
-            WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped";
+    let parts = TYPE_PARTS;
     let sql = format!(
         "WITH RECURSIVE used(oid) AS (\
           SELECT DISTINCT a.atttypid FROM pg_attribute a \

@@ -76,17 +76,25 @@ async fn matrix(major: u32) {
         let outcome =
             outcome.unwrap_or_else(|error| panic!("{major} to {target_major}: {error:?}"));
         assert!(outcome.proof.equal, "{major} to {target_major}");
-        let views = |object: &str| object.starts_with("materialized view ");
-        let not_proved = &outcome.proof.not_proved;
+        let mut not_proved =
+            vec!["materialized view app.counted", "materialized view app.counted_again"];
+        // Since 12 floating-point numbers have fewer digits as text.
+        if major < 12 && target_major >= 12 {
+            not_proved.push("table app.values");
+        }
         assert!(
-            not_proved.len() == 2 && not_proved.iter().all(|not| views(&not.object)),
-            "{not_proved:?}"
+            outcome.proof.not_proved.iter().map(|not| &not.object).eq(not_proved),
+            "{:?}",
+            outcome.proof
         );
-        // A newer server may bring a newer hstore or citext, and the warning says so.
-        let unexpected =
-            |warning: &Warning| warning.code != "ExtensionVersion" || major == target_major;
-        let warnings: Vec<_> =
-            outcome.warnings.iter().filter(|warning| unexpected(warning)).collect();
+        let expected_code = |code: &str| match code {
+            // A newer server may bring a newer hstore or citext, and the warning says so.
+            "ExtensionVersion" => major != target_major,
+            "NotReadBack" => major < 12 && target_major >= 12,
+            _ => false,
+        };
+        let unexpected = |warning: &&Warning| !expected_code(&warning.code);
+        let warnings: Vec<_> = outcome.warnings.iter().filter(unexpected).collect();
         assert!(warnings.is_empty(), "{major} to {target_major}: {warnings:?}");
         assert_eq!(outcome.rows, manifest.totals.content.rows);
         assert_same(&expected, &facts(target, "copy"));

@@ -7,7 +7,7 @@ fn content(rows: u64, hash: u128) -> Content {
 
 fn checked(name: &str, root: Option<&str>, expected: Content, found: Content) -> Checked {
     let named = |name: &str| ("s".to_owned(), name.to_owned());
-    Checked { name: named(name), root: root.map(named), expected, found, forbidden: false }
+    Checked { name: named(name), root: root.map(named), expected, found, ..Checked::default() }
 }
 
 #[test]

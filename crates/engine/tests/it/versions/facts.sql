@@ -1,5 +1,5 @@
 -- Facts about a database that every version tells in the same words. Each line begins with its kind.
-SET search_path = ''; SET TimeZone = 'UTC'; SET extra_float_digits = 3; SET row_security = off; SET bytea_output = hex;
+SET search_path = ''; SET TimeZone = 'UTC'; SET extra_float_digits = 0; SET row_security = off; SET bytea_output = hex;
 CREATE FUNCTION pg_temp.content(t regclass) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE r text; scope text := CASE (SELECT relkind FROM pg_catalog.pg_class WHERE oid = t) WHEN 'p' THEN '' ELSE 'ONLY' END; BEGIN
   -- Rows as text, sorted: their order on disk is not part of a backup.
