@@ -5,7 +5,7 @@
 
 use std::io;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// Shorthand of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -243,7 +243,9 @@ impl Error {
                 Self::Protocol { context, message: chain(error) }
             };
         };
-        if shut_down(db.code()) {
+        // A statement may fail for want of another server, that of a foreign table: then this session lives on.
+        let ended = !matches!(db.parsed_severity(), Some(Severity::Error));
+        if ended && shut_down(db.code()) {
             return Self::ConnectionLost { message: format!("{context}: {}", db.message()) };
         }
         let relation = db.table().map(|table| match db.schema() {

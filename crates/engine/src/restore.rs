@@ -156,6 +156,7 @@ impl Context {
         self.load_large_objects(&roles).await?;
         self.report(Phase::PostData, None);
         self.run_pg_restore(&archive, schema::Part::PostData).await?;
+        self.name_invalid_indexes().await?;
         drop(archive);
         self.report(Phase::Refresh, None);
         self.refresh_views().await?;

@@ -367,7 +367,11 @@ impl PostgresServer {
         let data = self.data_path();
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
         let log_before = log.metadata()?.len();
-        let command = guardian::tied_to_us(&self.account, &self.binaries.server.join("postgres"));
+        let mut command =
+            guardian::tied_to_us(&self.account, &self.binaries.server.join("postgres"));
+        if let Some(libraries) = &self.binaries.libraries {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
         let mut process = Guardian::start(command, &data, self.port, log)?;
         let ready = wait_until("start of PostgreSQL", START_LIMIT, || {
             // The last line of the lock file is the server's own word on whether it accepts connections.

@@ -46,6 +46,30 @@ impl Context {
         Ok(())
     }
 
+    /// Names the partitioned indexes that no archive brings back as they were. `pg_dump` makes such an index for the parent only
+    /// and attaches those of the partitions; a foreign table has none to attach, so the index stays invalid for good, although
+    /// every other partition has its part of it.
+    pub(super) async fn name_invalid_indexes(&self) -> Result<()> {
+        let session = self.open_reading().await?;
+        let statement = "SELECT i.indexrelid::pg_catalog.regclass::text FROM pg_catalog.pg_index i \
+             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
+             WHERE c.relkind = 'I' AND NOT i.indisvalid AND EXISTS (SELECT FROM pg_catalog.pg_inherits x WHERE x.inhparent = c.oid) \
+               AND EXISTS (SELECT FROM pg_catalog.pg_inherits p JOIN pg_catalog.pg_class f ON f.oid = p.inhrelid \
+                 WHERE p.inhparent = i.indrelid AND f.relkind = 'f') ORDER BY 1";
+        let found = session.query(statement, &[]).await;
+        for row in found.map_err(|e| Error::sql("look for invalid indexes", &e))? {
+            let index: String = row.get(0);
+            self.warn(
+                "IndexNotValid",
+                format!(
+                    "index {index} of a partitioned table is there in each partition but marked invalid as a whole, since one \
+                     of the partitions is a foreign table; queries are not affected, a new partition gets no such index by itself"
+                ),
+            );
+        }
+        Ok(())
+    }
+
     /// `ANALYZE` for every table, several at a time. The planner lives without: what fails is a warning.
     pub(super) async fn gather_statistics(self: Arc<Self>) -> Result<()> {
         let control = self.open().await?;
@@ -95,11 +119,17 @@ impl Context {
     }
 }
 
-/// Tables and views whose statistics this role may gather, largest first. A partitioned table stands for its partitions.
+/// Tables and views whose statistics this role may gather, largest first. A partitioned table stands for its partitions, but
+/// not where one of them is a foreign table: a restore asks no other server, so these trees have statistics of their local
+/// leaves only.
 async fn own_tables(client: &Client) -> Result<VecDeque<(String, String)>> {
-    let statement = "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
+    let statement = "WITH RECURSIVE far(oid) AS (SELECT f.oid FROM pg_catalog.pg_class f WHERE f.relkind = 'f' \
+           UNION SELECT i.inhparent FROM far JOIN pg_catalog.pg_inherits i ON i.inhrelid = far.oid) \
+         SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE (c.relkind IN ('r', 'p') OR (c.relkind = 'm' AND c.relispopulated)) AND NOT c.relispartition \
+         WHERE (c.relkind IN ('r', 'p') OR (c.relkind = 'm' AND c.relispopulated)) \
+           AND NOT EXISTS (SELECT FROM far WHERE far.oid = c.oid) AND (NOT c.relispartition OR EXISTS (\
+             SELECT FROM pg_catalog.pg_inherits i JOIN far ON far.oid = i.inhparent WHERE i.inhrelid = c.oid)) \
            AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' \
            AND pg_catalog.pg_has_role(c.relowner, 'USAGE') \
          ORDER BY (c.relkind = 'p') DESC, pg_catalog.pg_relation_size(c.oid) DESC";

@@ -15,4 +15,5 @@ mod restore_refusals;
 mod restore_support;
 mod round_trips;
 mod support;
+mod torture;
 mod versions;

@@ -54,7 +54,7 @@ pub(crate) fn pg_restore(server: &PostgresServer, arguments: &[&str], archive: &
 }
 
 /// The listing without numbers, which differ, and without order.
-fn listing(server: &PostgresServer, archive: &Path) -> Vec<String> {
+pub(crate) fn listing(server: &PostgresServer, archive: &Path) -> Vec<String> {
     let text = pg_restore(server, &["--list"], archive);
     let mut lines: Vec<_> = text
         .lines()

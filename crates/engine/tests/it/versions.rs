@@ -34,10 +34,16 @@ fn options(major: u32) -> PostgresOptions {
 /// A source of the version with all that it offers.
 async fn source(major: u32) -> Fixture {
     let fixture = Fixture::start_with(&options(major)).await;
+    load(&fixture);
+    fixture
+}
+
+/// Fills the fixture's database with what its version offers.
+pub(crate) fn load(fixture: &Fixture) {
+    let major = fixture.server.major();
     for (_, piece) in PIECES.iter().filter(|(since, _)| *since <= major) {
         fixture.sql(piece);
     }
-    fixture
 }
 
 /// What two versions can be asked alike: rows, sequences, owners, privileges, comments, definitions that the server writes.
@@ -73,8 +79,8 @@ async fn matrix(major: u32) {
             ..fixture.restore_request(&point, "copy")
         };
         let outcome = fixture.restore(request).await;
-        let outcome =
-            outcome.unwrap_or_else(|error| panic!("{major} to {target_major}: {error:?}"));
+        let outcome = outcome.map_err(|error| format!("{major} to {target_major}: {error:?}"));
+        let outcome = outcome.expect("a restore");
         assert!(outcome.proof.equal, "{major} to {target_major}");
         let mut not_proved =
             vec!["materialized view app.counted", "materialized view app.counted_again"];

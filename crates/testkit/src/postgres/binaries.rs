@@ -39,6 +39,9 @@ pub(super) struct Binaries {
     pub(super) server: PathBuf,
     /// Where `psql`, `pg_dump` and `pg_restore` are: of the same version if they are there, else of the next newer one.
     pub(super) tools: PathBuf,
+    /// Where the server's own modules find libpq and the like, when it was not installed by the system: the system's libpq is
+    /// of another version.
+    pub(super) libraries: Option<PathBuf>,
 }
 
 /// The programs of a major version. When none is asked for: those that the variable names, else Debian's newest, else the
@@ -74,7 +77,8 @@ pub(super) fn find(major: Option<u32>) -> anyhow::Result<Binaries> {
             || format!("PostgreSQL {major} has no psql of its own, and no newer version has one"),
         )?
     };
-    Ok(Binaries { major, server, tools })
+    let libraries = versions.iter().any(|(bin, _)| *bin == server).then(|| server.join("../lib"));
+    Ok(Binaries { major, server, tools, libraries })
 }
 
 /// Whether a server of the major version can be had. A test without it says so and skips, except where it is required.
@@ -82,6 +86,7 @@ pub(super) fn find(major: Option<u32>) -> anyhow::Result<Binaries> {
 /// # Panics
 /// When `COFFER_TEST_REQUIRED_MAJORS` names the version and it is not there: a run that must test it would pass without.
 #[must_use]
+#[expect(clippy::print_stderr, reason = "whoever runs the tests has to see what was not tested")]
 pub fn has_major(major: u32) -> bool {
     if find(Some(major)).is_ok() {
         return true;

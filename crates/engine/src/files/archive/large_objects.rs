@@ -1,5 +1,7 @@
 //! Entries of large objects: until archive version 1.15 one entry each and one list of contents for all, since 1.16 in
-//! groups of one owner, each with its own list.
+//! groups of one owner and one set of privileges, each with its own list.
+
+use std::collections::HashMap;
 
 use super::{ArchiveBuilder, Section};
 use crate::error::Result;
@@ -24,8 +26,20 @@ pub(super) struct LargeObjectEntries {
     contents: Vec<Entry>,
     /// Files that list which object's bytes are in which file.
     lists: Vec<(String, String)>,
-    /// The last group may take more: its owner and how many it has.
-    open_group: Option<(String, usize)>,
+    /// Groups that may take more, by owner and privileges.
+    open_groups: HashMap<(String, Option<Vec<String>>), Group>,
+}
+
+/// Objects with one entry for all of their definitions, one for their contents, and at most one for their privileges.
+#[derive(Debug, Clone, Copy)]
+struct Group {
+    id: i32,
+    /// Places of the entries in their lists.
+    definition: usize,
+    contents: usize,
+    privileges: Option<usize>,
+    first: u32,
+    objects: usize,
 }
 
 impl LargeObjectEntries {
@@ -35,7 +49,7 @@ impl LargeObjectEntries {
             definitions: Vec::new(),
             contents: Vec::new(),
             lists: Vec::new(),
-            open_group: None,
+            open_groups: HashMap::new(),
         }
     }
 
@@ -56,11 +70,13 @@ impl ArchiveBuilder {
         let file = format!("blob_{}.dat", object.oid);
         let line = format!("{} {file}\n", object.oid);
         let definition = if self.toc.header.version < Version::V1_16 {
-            self.single_definition(object, line)?
+            let definition = self.single_definition(object, line)?;
+            self.large_object_privileges(object, definition)?;
+            definition
         } else {
             self.grouped_definition(object, line)?
         };
-        self.large_object_attributes(object, definition)?;
+        self.large_object_comment(object, definition)?;
         Ok(file)
     }
 
@@ -94,14 +110,13 @@ impl ArchiveBuilder {
     }
 
     fn grouped_definition(&mut self, object: &LargeObject, line: String) -> Result<i32> {
-        let alone = object.acl.is_some() || object.comment.is_some();
-        let fits = |(owner, count): &(String, usize)| {
-            !alone && *owner == object.owner && *count < GROUP_OBJECTS_MAX
-        };
-        if self.large_objects.open_group.as_ref().is_some_and(fits)
-            && let Some(id) = self.join_group(object, &line)
-        {
-            return Ok(id);
+        let key = (object.owner.clone(), object.acl.clone());
+        let open = self.large_objects.open_groups.get(&key).copied();
+        if let Some(group) = open.filter(|group| group.objects < GROUP_OBJECTS_MAX) {
+            self.join_group(object, &line, group);
+            let joined = Group { objects: group.objects + 1, ..group };
+            self.large_objects.open_groups.insert(key, joined);
+            return Ok(group.id);
         }
         let (id, contents) = (self.new_id()?, self.new_id()?);
         let oid = object.oid.to_string();
@@ -114,6 +129,7 @@ impl ArchiveBuilder {
         // pg_restore makes the statement itself, but only where one stands here.
         entry.drop_statement = Some(b"-- dummy".to_vec());
         self.large_objects.definitions.push(entry);
+        let definition = self.large_objects.definitions.len() - 1;
         let list = format!("blobs_{contents}.toc");
         let mut entry = Entry::new(contents, "BLOBS", oid.as_bytes(), Section::Data);
         entry.has_data = true;
@@ -122,46 +138,66 @@ impl ArchiveBuilder {
         entry.file = Some(list.clone().into_bytes());
         self.large_objects.contents.push(entry);
         self.large_objects.lists.push((list, line));
-        self.large_objects.open_group = (!alone).then(|| (object.owner.clone(), 1));
+        let group = Group {
+            id,
+            definition,
+            contents: self.large_objects.contents.len() - 1,
+            privileges: self.large_object_privileges(object, id)?,
+            first: object.oid,
+            objects: 1,
+        };
+        self.large_objects.open_groups.insert(key, group);
         Ok(id)
     }
 
-    /// Adds to the last group. Its name tells its first and last object.
-    fn join_group(&mut self, object: &LargeObject, line: &str) -> Option<i32> {
-        let group = &mut self.large_objects;
-        let definition = group.definitions.last_mut()?;
-        let first = String::from_utf8_lossy(definition.oid.as_deref()?).into_owned();
-        let tag = format!("{first}..{}", object.oid).into_bytes();
-        definition.definition.as_mut()?.extend(format!("{}\n", object.oid).into_bytes());
-        definition.tag = Some(tag.clone());
-        group.contents.last_mut()?.tag = Some(tag);
-        group.lists.last_mut()?.1.push_str(line);
-        group.open_group.as_mut()?.1 += 1;
-        Some(group.definitions.last()?.dump_id)
+    /// Adds to a group. The names of its entries tell its first and last object. The statements of its privileges name the
+    /// first one: for an entry of several objects `pg_restore` puts each object's number in its place.
+    fn join_group(&mut self, object: &LargeObject, line: &str, group: Group) {
+        let objects = &mut self.large_objects;
+        let range = format!("{}..{}", group.first, object.oid);
+        if let Some(entry) = objects.definitions.get_mut(group.definition) {
+            entry.tag = Some(range.clone().into_bytes());
+            let numbers = entry.definition.get_or_insert_default();
+            numbers.extend(format!("{}\n", object.oid).into_bytes());
+        }
+        if let Some(entry) = group.privileges.and_then(|at| objects.definitions.get_mut(at)) {
+            entry.tag = Some(format!("LARGE OBJECTS {range}").into_bytes());
+        }
+        if let Some(entry) = objects.contents.get_mut(group.contents) {
+            entry.tag = Some(range.into_bytes());
+        }
+        if let Some((_, list)) = objects.lists.get_mut(group.contents) {
+            list.push_str(line);
+        }
     }
 
-    fn large_object_attributes(&mut self, object: &LargeObject, definition: i32) -> Result<()> {
-        let tag = format!("LARGE OBJECT {}", object.oid);
-        let mut sql = String::new();
+    /// The place of the entry of its privileges, when it has other than those that every object has.
+    fn large_object_privileges(
+        &mut self,
+        object: &LargeObject,
+        definition: i32,
+    ) -> Result<Option<usize>> {
         let name = object.oid.to_string();
         let wanted =
             statements(AclObject::LargeObject, &name, &object.owner, object.acl.as_deref());
-        for statement in wanted
-            .map_err(|item| super::damaged(&format!("privileges {item:?} are not understood")))?
-        {
-            sql.push_str(&statement.sql);
-            sql.push_str(";\n");
+        let wanted = wanted
+            .map_err(|item| super::damaged(&format!("privileges {item:?} are not understood")))?;
+        let sql: String = wanted.iter().map(|statement| format!("{};\n", statement.sql)).collect();
+        if sql.is_empty() {
+            return Ok(None);
         }
-        if !sql.is_empty() {
-            self.large_object_attribute("ACL", &tag, sql, &object.owner, definition)?;
-        }
-        if let Some(comment) = &object.comment {
-            let comment =
-                if self.plain(comment) { quote_literal(comment) } else { self.literal(comment) };
-            let sql = format!("COMMENT ON {tag} IS {comment};\n");
-            self.large_object_attribute("COMMENT", &tag, sql, &object.owner, definition)?;
-        }
-        Ok(())
+        let tag = format!("LARGE OBJECT {name}");
+        self.large_object_attribute("ACL", &tag, sql, &object.owner, definition)?;
+        Ok(Some(self.large_objects.definitions.len() - 1))
+    }
+
+    fn large_object_comment(&mut self, object: &LargeObject, definition: i32) -> Result<()> {
+        let Some(comment) = &object.comment else { return Ok(()) };
+        let tag = format!("LARGE OBJECT {}", object.oid);
+        let comment =
+            if self.plain(comment) { quote_literal(comment) } else { self.literal(comment) };
+        let sql = format!("COMMENT ON {tag} IS {comment};\n");
+        self.large_object_attribute("COMMENT", &tag, sql, &object.owner, definition)
     }
 
     fn large_object_attribute(

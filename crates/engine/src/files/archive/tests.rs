@@ -122,18 +122,23 @@ fn large_objects_of_new_archives_come_in_groups_of_one_owner() {
     for oid in 1..=1_002 {
         builder.large_object(&large_object(oid, "a")).unwrap();
     }
-    let mut alone = large_object(1_003, "b");
-    alone.comment = Some("x".to_owned());
-    builder.large_object(&alone).unwrap();
-    builder.large_object(&large_object(1_004, "b")).unwrap();
+    let mut remarked = large_object(1_003, "b");
+    remarked.comment = Some("x".to_owned());
+    builder.large_object(&remarked).unwrap();
+    for oid in [1_004, 1_006] {
+        let mut shared = large_object(oid, "b");
+        shared.acl = Some(vec!["b=rw/b".to_owned(), "r=r/b".to_owned()]);
+        builder.large_object(&shared).unwrap();
+    }
+    builder.large_object(&large_object(1_005, "b")).unwrap();
     let lists: Vec<_> =
         builder.large_object_lists().iter().map(|(_, list)| list.lines().count()).collect();
-    assert_eq!(lists, [1_000, 2, 1, 1]);
+    assert_eq!(lists, [1_000, 2, 2, 2]);
     let toc = builder.finish();
     let (groups, contents) = (find(&toc, "BLOB METADATA"), find(&toc, "BLOBS"));
     assert_eq!(
         groups.iter().map(|group| text(&group.tag)).collect::<Vec<_>>(),
-        ["1..1000", "1001..1002", "1003", "1004"]
+        ["1..1000", "1001..1002", "1003..1005", "1004..1006"]
     );
     for (group, contents) in groups.iter().zip(contents) {
         assert_eq!(contents.dependencies, [group.dump_id]);
