@@ -62,6 +62,9 @@ pub struct BackupOptions {
     pub chunk_bytes: usize,
     /// Bytes of heap and TOAST that a range should have.
     pub range_bytes: u64,
+    /// Bytes of values in a row from which on it is read in pieces; fewer cost memory for none, more cost memory for each
+    /// worker. [`crate::LARGE_ROW_BYTES`] unless there is a reason.
+    pub large_row_bytes: u64,
     /// Bytes of a pack.
     pub pack_bytes: usize,
     /// Compression level.
@@ -83,6 +86,7 @@ impl Default for BackupOptions {
             workers: 2,
             chunk_bytes: 1024 * 1024,
             range_bytes: 8 * 1024 * 1024,
+            large_row_bytes: crate::LARGE_ROW_BYTES,
             pack_bytes: coffer_store::limits::PACK_TARGET_BYTES_DEFAULT,
             zstd_level: 1,
             lock_timeout: Duration::from_secs(10),

@@ -13,7 +13,7 @@ mod table_files;
 pub mod toc;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coffer_store::Repository;
@@ -87,6 +87,7 @@ pub async fn restore_files(
         workers: request.workers.max(1),
         monitor,
         counters: Counters::default(),
+        too_long: Mutex::default(),
     });
     let written = tokio::select! {
         biased;
@@ -117,6 +118,8 @@ struct Run {
     workers: usize,
     monitor: Arc<dyn Monitor>,
     counters: Counters,
+    /// One for each table with rows that no tool of the server can read back.
+    too_long: Mutex<Vec<Warning>>,
 }
 
 impl Run {
@@ -135,7 +138,8 @@ impl Run {
         self.write_small_files(&manifest, builder).await?;
         let (files, bytes) = measure(&self.directory)?;
         let rows = proof.rows;
-        let warnings = manifest.warnings;
+        let mut warnings = manifest.warnings;
+        warnings.extend(self.too_long.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
         Ok(FilesOutcome { path: PathBuf::new(), files, bytes, rows, proof, warnings })
     }
 

@@ -17,6 +17,7 @@ pub mod connect;
 pub mod error;
 pub mod files;
 pub mod garbage;
+mod large_row;
 pub mod manifest;
 pub mod monitor;
 pub mod part;
@@ -33,11 +34,12 @@ pub use connect::{ConnectOptions, SecretFormatError, SslMode};
 pub use error::{Error, Problem};
 pub use files::{FilesOutcome, FilesRequest, restore_files};
 pub use garbage::plan_collection;
+pub use large_row::LARGE_ROW_BYTES;
 pub use monitor::{Monitor, Phase, Progress, SilentMonitor};
 pub use proof::{Difference, Proof};
 pub use restore::{
-    Preflight, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMode, TEMPORARY_PREFIX,
-    drop_temporary_database, restore_database, restore_preflight,
+    COPY_ROW_BYTES_MAX, Preflight, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMode,
+    TEMPORARY_PREFIX, drop_temporary_database, restore_database, restore_preflight,
 };
 pub use tools::Tools;
 pub use verify::{describe_recovery_point, verify_recovery_point};

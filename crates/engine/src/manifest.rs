@@ -263,6 +263,14 @@ pub struct Table {
     pub ranges: Ranges,
     /// Sum over the ranges.
     pub content: Content,
+    /// How many rows the ranges list as large.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub large_rows: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A column, by name: the order of columns may differ in the target.
@@ -300,6 +308,10 @@ pub struct Range {
     pub content: Content,
     /// Server-side fingerprint, where one was taken.
     pub fingerprint: Option<Fingerprint>,
+    /// Bytes of COPY text of each row that was too large for one message, newline included. They are the last rows of the
+    /// range, in this order; a line of COPY may be too small for one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub large_rows: Vec<u64>,
 }
 
 /// Row count and content hash: what a restore is compared with.

@@ -14,6 +14,7 @@ mod context;
 mod finish;
 mod identity;
 mod large_objects;
+mod large_row;
 mod load;
 mod owners;
 mod pg_restore_log;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::context::Context;
 pub use self::identity::database_oid;
+pub use self::large_row::COPY_ROW_BYTES_MAX;
 pub use self::preflight::{Preflight, restore_preflight};
 pub use self::temporary::{TEMPORARY_PREFIX, drop_temporary_database};
 use crate::connect::ConnectOptions;
@@ -76,11 +78,21 @@ pub struct RestoreOptions {
     pub workers: usize,
     /// Owners and privileges.
     pub roles: RoleMode,
+    /// Bytes of text of a row from which on it is not given to the server in one line. [`COPY_ROW_BYTES_MAX`] unless there is
+    /// a reason; no server takes twice that.
+    pub copy_row_bytes_max: u64,
+    /// As [`crate::BackupOptions::large_row_bytes`], for reading back.
+    pub large_row_bytes: u64,
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
-        Self { workers: 4, roles: RoleMode::CreateMissing }
+        Self {
+            workers: 4,
+            roles: RoleMode::CreateMissing,
+            copy_row_bytes_max: COPY_ROW_BYTES_MAX,
+            large_row_bytes: crate::LARGE_ROW_BYTES,
+        }
     }
 }
 

@@ -74,6 +74,12 @@ impl RowHasher {
         hash
     }
 
+    /// Bytes taken so far.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        self.content.text_bytes
+    }
+
     /// Rows, hash and bytes of everything taken.
     pub fn finish(self) -> Result<Content, UnfinishedRow> {
         if self.in_row { Err(UnfinishedRow) } else { Ok(self.content) }

@@ -27,6 +27,7 @@ struct OpenTable {
     inline: Vec<Range>,
     listed: Option<PartWriter>,
     content: Content,
+    large_rows: u64,
 }
 
 struct Collector {
@@ -71,11 +72,16 @@ impl Collector {
         let last = index + 1 == work.ranges;
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => {
-                OpenTable { work, inline: Vec::new(), listed: None, content: Content::default() }
-            }
+            None => OpenTable {
+                work,
+                inline: Vec::new(),
+                listed: None,
+                content: Content::default(),
+                large_rows: 0,
+            },
         };
         open.content.add(range.content);
+        open.large_rows += range.large_rows.len() as u64;
         self.totals.ranges += 1;
         if open.listed.is_none() && open.inline.len() == INLINE_RANGES_MAX {
             let previous = self.context.previous.range_list(open.work.facts.oid);
@@ -123,6 +129,7 @@ impl Collector {
             range_blocks: open.work.range_blocks,
             ranges,
             content: open.content,
+            large_rows: open.large_rows,
         };
         self.totals.tables += 1;
         self.totals.content.add(open.content);

@@ -1,7 +1,8 @@
 //! One range: `COPY … TO STDOUT` into hashed, content-cut chunks.
 //!
 //! A chunk ends at a row whose keyed hash says so, or at its largest size; so an inserted row moves the ends near it and
-//! no others. Held in memory is one chunk and one message of the server, which is one row.
+//! no others. Held in memory is one chunk and one message of the server, which is one row; rows that are too large for
+//! that come last, in pieces ([`crate::large_row`]).
 
 use std::pin::pin;
 
@@ -10,6 +11,7 @@ use futures::TryStreamExt as _;
 
 use crate::connect::Connection;
 use crate::error::{Error, Result};
+use crate::large_row::{self, TextSink};
 use crate::manifest::Range;
 use crate::monitor::Phase;
 use crate::row_hash::RowHasher;
@@ -28,41 +30,88 @@ pub(super) async fn copy_range(
 ) -> Result<Range> {
     let what = format!("copy {}", job.table.facts.display_name());
     let failure = |error| copy_failure(&what, job, &error);
-    let rows = connection.copy_out(statement(job, &context.encoding).as_str()).await;
-    let mut rows = pin!(rows.map_err(failure)?);
-    let mut cutter = Cutter::new(context, stream, job.candidates.clone());
-    let mut reported = 0;
-    while let Some(message) = rows.try_next().await.map_err(failure)? {
-        reported += message.len() as u64;
-        cutter.take(&message).await?;
-        if reported >= REPORT_BYTES {
-            context.reporter.add(std::mem::take(&mut reported), 0, 0);
-            context.reporter.report(Phase::Data, Some(job.table.facts.display_name()));
+    let condition = condition(job);
+    let mut large = Vec::new();
+    let mut statement = statement(job, &condition, &context.encoding);
+    if let Some(rows) = &job.table.large_rows {
+        large = rows.find(connection, &condition).await?;
+        if !large.is_empty() {
+            statement = self::statement(job, &rows.without(&condition), &context.encoding);
         }
     }
-    context.reporter.add(reported, 0, 0);
+    let rows = connection.copy_out(statement.as_str()).await;
+    let mut rows = pin!(rows.map_err(failure)?);
+    let mut cutter = Cutter::new(context, stream, job.candidates.clone());
+    let mut progress = RangeProgress { context, job, unreported: 0 };
+    while let Some(message) = rows.try_next().await.map_err(failure)? {
+        cutter.take(&message).await?;
+        progress.add(message.len());
+    }
+    let mut large_rows = Vec::new();
+    for place in large {
+        let before = cutter.hasher.text_bytes();
+        if let Some(rows) = &job.table.large_rows {
+            let mut sink = Reported { cutter: &mut cutter, progress: &mut progress };
+            rows.read(connection, &place, &context.encoding, &mut sink).await?;
+        }
+        large_rows.push(cutter.hasher.text_bytes() - before);
+    }
+    progress.report();
     let (chunks, content) = cutter.finish(&what).await?;
     context.reporter.add(0, content.rows, u64::from(job.end_block.is_none()));
     context.reporter.report(Phase::Data, Some(job.table.facts.display_name()));
     let (start_block, end_block) = (job.start_block, job.end_block);
-    Ok(Range { start_block, end_block, chunks, content, fingerprint: None })
+    Ok(Range { start_block, end_block, chunks, content, fingerprint: None, large_rows })
 }
 
-/// The server builds a row's text in one piece of at most a gigabyte; a larger row can't be had as text at all.
+/// Tells of bytes read, not at every message.
+struct RangeProgress<'a> {
+    context: &'a Context,
+    job: &'a Job,
+    unreported: u64,
+}
+
+impl RangeProgress<'_> {
+    fn add(&mut self, bytes: usize) {
+        self.unreported += bytes as u64;
+        if self.unreported >= REPORT_BYTES {
+            self.report();
+            let table = self.job.table.facts.display_name();
+            self.context.reporter.report(Phase::Data, Some(table));
+        }
+    }
+
+    fn report(&mut self) {
+        self.context.reporter.add(std::mem::take(&mut self.unreported), 0, 0);
+    }
+}
+
+/// Where the pieces of a large row go.
+struct Reported<'a, 'b, 'c> {
+    cutter: &'a mut Cutter<'b>,
+    progress: &'a mut RangeProgress<'c>,
+}
+
+impl TextSink for Reported<'_, '_, '_> {
+    async fn take(&mut self, text: &[u8]) -> Result<()> {
+        self.cutter.take(text).await?;
+        self.progress.add(text.len());
+        Ok(())
+    }
+}
+
+/// The server builds a row's text in one piece of at most a gigabyte. Rows that may be as large as that are not among those
+/// of a COPY, except where a value is stored far smaller than it is written.
 fn copy_failure(what: &str, job: &Job, error: &tokio_postgres::Error) -> Error {
     let table = job.table.facts.display_name();
     match Error::sql(what, error) {
-        Error::Sql { sqlstate, message, .. }
-            if sqlstate == "54000"
-                || (sqlstate == "XX000" && message.contains("memory alloc request size")) =>
-        {
-            Error::Unsupported {
-                code: "RowTooLarge",
-                message: format!(
-                    "table {table} has a row of more than a gigabyte as text, which can't be backed up yet"
-                ),
-            }
-        }
+        error if large_row::too_large(&error) => Error::Unsupported {
+            code: "RowTooLarge",
+            message: format!(
+                "table {table} has a row whose text passes the gigabyte that the server can write, and the value that makes \
+                 it so long is of a type that has no pieces to read it by"
+            ),
+        },
         Error::Sql { sqlstate, message, .. }
             if sqlstate == "53200" && message.contains("shared memory") =>
         {
@@ -78,22 +127,26 @@ fn copy_failure(what: &str, job: &Job, error: &tokio_postgres::Error) -> Error {
 /// Bytes read between two reports of progress.
 const REPORT_BYTES: u64 = 512 * 1024;
 
-/// Explicit columns, never `*`; ONLY, since children are tables of their own; rows in the database's own encoding.
-fn statement(job: &Job, encoding: &str) -> String {
-    let facts = &job.table.facts;
-    let columns: Vec<_> =
-        job.table.shape.columns.iter().map(|column| quote_identifier(&column.name)).collect();
-    let columns = columns.join(", ");
-    let options = format!("(ENCODING {})", quote_literal(encoding));
-    let table = facts.sql_name();
-    let condition = match (&facts.extension_condition, job.end_block, job.start_block) {
+/// Rows of the range: `WHERE …`, or nothing for all of the table.
+fn condition(job: &Job) -> String {
+    match (&job.table.facts.extension_condition, job.end_block, job.start_block) {
         (Some(condition), ..) => condition.clone(),
         (None, None, 0) => String::new(),
         (None, Some(end), start) => {
             format!("WHERE ctid >= '({start},0)'::tid AND ctid < '({end},0)'::tid")
         }
         (None, None, start) => format!("WHERE ctid >= '({start},0)'::tid"),
-    };
+    }
+}
+
+/// Explicit columns, never `*`; ONLY, since children are tables of their own; rows in the database's own encoding.
+fn statement(job: &Job, condition: &str, encoding: &str) -> String {
+    let facts = &job.table.facts;
+    let columns: Vec<_> =
+        job.table.shape.columns.iter().map(|column| quote_identifier(&column.name)).collect();
+    let columns = columns.join(", ");
+    let options = format!("(ENCODING {})", quote_literal(encoding));
+    let table = facts.sql_name();
     if condition.is_empty() && !columns.is_empty() {
         return format!("COPY {table} ({columns}) TO STDOUT {options}");
     }

@@ -11,6 +11,7 @@ use crate::catalog::relation::TableFacts;
 use crate::catalog::shape::{self, Shape};
 use crate::check::CTID_RANGES_SINCE;
 use crate::error::Result;
+use crate::large_row::{self, LargeRows};
 
 use super::candidates::Candidates;
 use super::run::Context;
@@ -30,6 +31,8 @@ pub(super) struct TableWork {
     /// Heap blocks of a range; 0 where the table is read whole.
     pub(super) range_blocks: u64,
     pub(super) ranges: u64,
+    /// Where some of its rows may be too large for one message.
+    pub(super) large_rows: Option<LargeRows>,
 }
 
 /// One range to read.
@@ -72,7 +75,8 @@ pub(super) async fn dispatch(
             }
             let (range_blocks, ranges) = plan(&context, &facts);
             let mut previous = context.previous.ranges(&context.repository, facts.oid);
-            let table = Arc::new(TableWork { facts, shape, range_blocks, ranges });
+            let large_rows = large_rows(&context, &facts, &shape).await?;
+            let table = Arc::new(TableWork { facts, shape, range_blocks, ranges, large_rows });
             for index in 0..ranges {
                 let start_block = index * range_blocks;
                 let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return Ok(()) };
@@ -93,6 +97,20 @@ pub(super) async fn dispatch(
         }
     }
     Ok(())
+}
+
+/// How large rows are found. Configuration tables of extensions are read by a condition of their own, and are small.
+async fn large_rows(
+    context: &Context,
+    facts: &TableFacts,
+    shape: &Shape,
+) -> Result<Option<LargeRows>> {
+    let limit = context.large_row_bytes;
+    if facts.extension_condition.is_some() || !large_row::possible(facts.toast_bytes, limit) {
+        return Ok(None);
+    }
+    let connection = &context.hold.connection;
+    LargeRows::of(connection, &facts.sql_name(), &shape.columns, limit).await
 }
 
 /// Heap blocks per range (0: whole) and number of ranges.

@@ -43,6 +43,8 @@ pub(super) struct Context {
     pub(super) major: u32,
     pub(super) chunk_bytes: usize,
     pub(super) range_bytes: u64,
+    /// Rows with more bytes than this are read in pieces.
+    pub(super) large_row_bytes: u64,
 }
 
 pub(super) struct Run {
@@ -238,6 +240,7 @@ impl Run {
             major: server.major(),
             chunk_bytes: options.chunk_bytes,
             range_bytes: options.range_bytes,
+            large_row_bytes: options.large_row_bytes,
         })
     }
 

@@ -64,6 +64,7 @@ pub(crate) struct TableFacts {
     pub(crate) extension_condition: Option<String>,
     pub(crate) heap_blocks: u64,
     pub(crate) total_bytes: u64,
+    pub(crate) toast_bytes: u64,
 }
 
 impl TableFacts {
@@ -86,7 +87,8 @@ pub(crate) async fn tables(client: &Client, major: u32) -> Result<Vec<TableFacts
          SELECT c.oid, n.nspname::text, c.relname::text, c.relfilenode, c.reltablespace, c.relpersistence::text, \
            coalesce(a.amname::text, 'heap'), rn.nspname::text, r.relname::text, f.extension, f.condition, \
            coalesce(pg_relation_size(c.oid, 'main'), 0) / current_setting('block_size')::int8, \
-           coalesce(pg_table_size(c.oid), 0) AS total \
+           coalesce(pg_table_size(c.oid), 0) AS total, \
+           coalesce(pg_relation_size(nullif(c.reltoastrelid, 0), 'main'), 0) \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am a ON a.oid = c.relam \
            LEFT JOIN pg_class r ON c.relispartition AND r.oid = {root} \
            LEFT JOIN pg_namespace rn ON rn.oid = r.relnamespace LEFT JOIN config f ON f.oid = c.oid \
@@ -111,6 +113,7 @@ pub(crate) async fn tables(client: &Client, major: u32) -> Result<Vec<TableFacts
             extension_condition: get(&row, 10)?,
             heap_blocks: get_u64(&row, 11)?,
             total_bytes: get_u64(&row, 12)?,
+            toast_bytes: get_u64(&row, 13)?,
         });
     }
     Ok(tables)

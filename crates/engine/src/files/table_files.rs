@@ -1,6 +1,6 @@
 //! The rows of every table into its data file, several tables at a time, hashed on the way.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -10,13 +10,16 @@ use super::Run;
 use super::archive::ArchiveBuilder;
 use super::data_file::DataFile;
 use crate::error::Result;
-use crate::manifest::{Content, DatabaseManifest, Table};
+use crate::manifest::{Content, DatabaseManifest, Table, Warning};
 use crate::part::PartReader;
 use crate::proof::Proof;
 use crate::restore::compare;
 use crate::restore::ranges::{RangeReader, read_chunk};
 use crate::restore::workers::next_finished;
 use crate::row_hash::RowHasher;
+
+/// Longest line that COPY takes: what the server allocates at once (`MaxAllocSize`), less the end of the text.
+const LINE_BYTES_MAX: u64 = 0x3fff_ffff - 1;
 
 /// What `pg_dump` writes after the rows; a script made of the archive needs it.
 const END_OF_ROWS: &[u8] = b"\\.\n\n\n";
@@ -52,6 +55,7 @@ impl Run {
         let mut file = DataFile::create(&self.directory, &name)?;
         let mut hasher = RowHasher::new(self.repository.row_hash_key());
         let mut ranges = RangeReader::new(&self.repository, &table.ranges);
+        let mut too_long = 0;
         while let Some(range) = ranges.next().await? {
             let mut chunks = stream::iter(range.chunks)
                 .map(|chunk| read_chunk(&self.repository, chunk))
@@ -64,9 +68,19 @@ impl Run {
                 self.report(None);
             }
             self.counters.add_rows(range.content.rows);
+            too_long += range.large_rows.iter().filter(|bytes| **bytes > LINE_BYTES_MAX).count();
         }
         file.write(Bytes::from_static(END_OF_ROWS)).await?.finish().await?;
         self.counters.add_items(1);
+        if too_long > 0 {
+            let message = format!(
+                "{too_long} row(s) of table {}.{} are longer than a gigabyte as text: they are in the archive, but the server's \
+                 COPY, and with it pg_restore, can't read so long a line; restore as a database instead",
+                table.schema, table.name
+            );
+            let warning = Warning { code: "RowTooLongForTools".to_owned(), message };
+            self.too_long.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+        }
         let content = compare::finish(hasher, &table)?;
         Ok((table, content))
     }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use super::context::Context;
+use super::large_row::{LargeRowLoader, RangeText};
 use super::ranges::{RangeReader, read_chunk};
 use super::workers::finish_all;
 use crate::catalog::relation::partition_root;
@@ -158,6 +159,9 @@ impl Context {
         table: &Table,
         range: &Range,
     ) -> Result<()> {
+        if !range.large_rows.is_empty() {
+            return self.copy_with_large_rows(session, into, table, range).await;
+        }
         let (schema, name) = into;
         let failed = |error: &tokio_postgres::Error| {
             relate(Error::sql(format!("copy into {schema}.{name}"), error), table)
@@ -181,6 +185,84 @@ impl Context {
         self.counters.add_rows(rows);
         Ok(())
     }
+
+    /// A range whose last rows are large, in one transaction: it is there whole or not at all, as with one COPY.
+    async fn copy_with_large_rows(
+        &self,
+        session: &Connection,
+        into: (&str, &str),
+        table: &Table,
+        range: &Range,
+    ) -> Result<()> {
+        execute(session, "BEGIN").await?;
+        match self.copy_in_turns(session, into, table, range).await {
+            Ok(()) => execute(session, "COMMIT").await,
+            Err(error) => {
+                // What matters is the first error.
+                drop(execute(session, "ROLLBACK").await);
+                Err(relate(error, table))
+            }
+        }
+    }
+
+    /// What fits into lines goes by COPY, the rest row by row.
+    async fn copy_in_turns(
+        &self,
+        session: &Connection,
+        (schema, name): (&str, &str),
+        table: &Table,
+        range: &Range,
+    ) -> Result<()> {
+        let encoding = &self.manifest.database.encoding;
+        let statement = copy_statement(schema, name, table, encoding);
+        let loader = LargeRowLoader::new(session, qualified(schema, name), table, encoding).await?;
+        let mut text = RangeText::new(&self.repository, &range.chunks);
+        let large: u64 = range.large_rows.iter().sum();
+        let mut lines = range.content.text_bytes.saturating_sub(large);
+        for bytes in &range.large_rows {
+            if *bytes <= self.request.options.copy_row_bytes_max {
+                lines += bytes;
+                continue;
+            }
+            self.copy_lines(session, &statement, &mut text, std::mem::take(&mut lines)).await?;
+            loader.load(&mut text, *bytes).await?;
+            self.counters.add_bytes(*bytes);
+            self.counters.add_rows(1);
+            self.report(Phase::Load, None);
+        }
+        self.copy_lines(session, &statement, &mut text, lines).await
+    }
+
+    async fn copy_lines(
+        &self,
+        session: &Connection,
+        statement: &str,
+        text: &mut RangeText<'_>,
+        mut bytes: u64,
+    ) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let failed = |error| Error::sql("copy rows", &error);
+        let sink = session.copy_in::<_, Bytes>(statement).await.map_err(failed)?;
+        futures::pin_mut!(sink);
+        while bytes > 0 {
+            let piece = text.take(bytes).await?;
+            bytes -= piece.len() as u64;
+            self.counters.add_bytes(piece.len() as u64);
+            if let Err(error) = sink.send(piece).await {
+                return Err(sink.finish().await.map_or_else(failed, |_| failed(error)));
+            }
+            self.report(Phase::Load, None);
+        }
+        let rows = sink.finish().await.map_err(failed)?;
+        self.counters.add_rows(rows);
+        Ok(())
+    }
+}
+
+async fn execute(session: &Client, sql: &str) -> Result<()> {
+    session.batch_execute(sql).await.map_err(|e| Error::sql("load rows", &e))
 }
 
 /// `COPY … FROM STDIN` in the encoding of the stored text, which is that of the database.

@@ -21,6 +21,7 @@ use crate::catalog::sequence::positions;
 use crate::catalog::shape::{SHORTEST_FLOATS_SINCE, tables_with_floats};
 use crate::connect::Connection;
 use crate::error::{Error, Result};
+use crate::large_row::{LargeRows, TextSink};
 use crate::manifest::{Content, LargeObject, NotProved, Table};
 use crate::monitor::Phase;
 use crate::part::PartReader;
@@ -209,10 +210,22 @@ impl Context {
         let failed = |e: tokio_postgres::Error| {
             Error::sql(format!("read back {}.{}", table.schema, table.name), &e)
         };
-        let statement = read_statement(table, piece.blocks, &self.manifest.database.encoding);
+        let encoding = &self.manifest.database.encoding;
+        let mut condition = read_condition(table, piece.blocks);
+        let mut hasher = RowHasher::new(self.repository.row_hash_key());
+        if table.large_rows > 0 {
+            let name = qualified(&table.schema, &table.name);
+            let limit = self.request.options.large_row_bytes;
+            if let Some(rows) = LargeRows::of(session, &name, &table.columns, limit).await? {
+                for place in rows.find(session, &condition).await? {
+                    rows.read(session, &place, encoding, &mut hasher).await?;
+                }
+                condition = rows.without(&condition);
+            }
+        }
+        let statement = read_statement(table, &condition, encoding);
         let rows = session.copy_out(&statement).await.map_err(failed)?;
         futures::pin_mut!(rows);
-        let mut hasher = RowHasher::new(self.repository.row_hash_key());
         while let Some(bytes) = rows.try_next().await.map_err(failed)? {
             hasher.update(&bytes);
         }
@@ -294,20 +307,21 @@ fn forbidden_reason() -> String {
     "the restoring role may not read it back".to_owned()
 }
 
-/// `COPY … TO STDOUT` of what the backup read: columns by name in the manifest's order, rows by the extension's condition.
-fn read_statement(table: &Table, blocks: Option<(u64, Option<u64>)>, encoding: &str) -> String {
-    let columns: Vec<_> =
-        table.columns.iter().map(|column| quote_identifier(&column.name)).collect();
-    let condition = match blocks {
+/// Rows of a piece: `WHERE …`, or nothing for all of the table.
+fn read_condition(table: &Table, blocks: Option<(u64, Option<u64>)>) -> String {
+    match blocks {
         Some((start, end)) => {
             let end = end.map_or_else(String::new, |end| format!(" AND ctid < '({end},0)'"));
-            format!(" WHERE ctid >= '({start},0)'{end}")
+            format!("WHERE ctid >= '({start},0)'{end}")
         }
-        None => table
-            .extension_condition
-            .as_ref()
-            .map_or_else(String::new, |condition| format!(" {condition}")),
-    };
+        None => table.extension_condition.clone().unwrap_or_default(),
+    }
+}
+
+/// `COPY … TO STDOUT` of what the backup read: columns by name in the manifest's order.
+fn read_statement(table: &Table, condition: &str, encoding: &str) -> String {
+    let columns: Vec<_> =
+        table.columns.iter().map(|column| quote_identifier(&column.name)).collect();
     let (columns, name) = (columns.join(", "), qualified(&table.schema, &table.name));
     let encoding = quote_literal(encoding);
     if condition.is_empty() && !columns.is_empty() {
@@ -316,8 +330,15 @@ fn read_statement(table: &Table, blocks: Option<(u64, Option<u64>)>, encoding: &
         );
     }
     format!(
-        "COPY (SELECT {columns} FROM ONLY {name}{condition}) TO STDOUT WITH (FORMAT text, ENCODING {encoding})"
+        "COPY (SELECT {columns} FROM ONLY {name} {condition}) TO STDOUT WITH (FORMAT text, ENCODING {encoding})"
     )
+}
+
+impl TextSink for RowHasher {
+    async fn take(&mut self, text: &[u8]) -> Result<()> {
+        self.update(text);
+        Ok(())
+    }
 }
 
 /// Leaves of a tree that was loaded from the top are compared as one.

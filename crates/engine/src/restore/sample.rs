@@ -23,5 +23,6 @@ pub(crate) fn table(schema: &str, name: &str, column: &str) -> Table {
         total_bytes: 0,
         ranges: Ranges::Inline(Vec::new()),
         content: Content::default(),
+        large_rows: 0,
     }
 }

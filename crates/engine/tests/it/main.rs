@@ -8,6 +8,7 @@ mod backup_repeated;
 mod backup_reports;
 mod check;
 mod garbage;
+mod large_rows;
 mod restore_across;
 mod restore_database;
 mod restore_files;

@@ -184,7 +184,11 @@ fn request(
         target,
         tools: Tools::discover(&tuning.tool_dir),
         recovery_point_id,
-        options: RestoreOptions { workers: usize::from(tuning.workers), roles },
+        options: RestoreOptions {
+            workers: usize::from(tuning.workers),
+            roles,
+            ..RestoreOptions::default()
+        },
         work_dir: std::env::temp_dir(),
     })
 }

@@ -55,14 +55,16 @@ fn statements_read_what_the_backup_read() {
         extension: Some("x".to_owned()),
         ..sample::table("s", "t", "b")
     };
+    let statement =
+        |table: &Table, blocks| read_statement(table, &read_condition(table, blocks), "UTF8");
     let with = " TO STDOUT WITH (FORMAT text, ENCODING 'UTF8')";
     let whole = format!("COPY (SELECT \"b\" FROM ONLY \"s\".\"t\" WHERE b <> ''){with}");
-    assert_eq!(read_statement(&table, None, "UTF8"), whole);
+    assert_eq!(statement(&table, None), whole);
     table.extension_condition = None;
     let piece = format!(
         "COPY (SELECT \"b\" FROM ONLY \"s\".\"t\" WHERE ctid >= '(0,0)' AND ctid < '(8,0)'){with}"
     );
-    assert_eq!(read_statement(&table, Some((0, Some(8))), "UTF8"), piece);
+    assert_eq!(statement(&table, Some((0, Some(8)))), piece);
     let last = format!("COPY (SELECT \"b\" FROM ONLY \"s\".\"t\" WHERE ctid >= '(8,0)'){with}");
-    assert_eq!(read_statement(&table, Some((8, None)), "UTF8"), last);
+    assert_eq!(statement(&table, Some((8, None))), last);
 }
