@@ -1,7 +1,7 @@
 //! Large rows into a restored table.
 //!
 //! COPY takes a line of at most a gigabyte, and a row whose values are longer than that together can't even be formed at
-//! once (`heaptuple.c`). Such a row was never inserted as one statement with all its values in it, and here it is neither:
+//! once (`heaptuple.c`). Such a row was never inserted as one statement with all of its values, and here it is neither:
 //! each long value goes in pieces into a temporary table, is put together in another with the column's own type, where it
 //! is stored out of line, and the row is then made of the pointers to these. All of it is one transaction, which leaves no
 //! temporary table behind.
