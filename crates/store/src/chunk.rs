@@ -4,9 +4,11 @@
 //! bytes are stored. A pack's name says nothing about its content: the generation of the lease under which it was
 //! written, then random bits.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::error::{Error, Result};
 
 /// Name of a chunk: keyed BLAKE3 of its plain bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,10 +44,26 @@ impl PackId {
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
+    /// The random half of its name.
+    pub(crate) fn random(&self) -> u64 {
+        let [.., a, b, c, d, e, f, g, h] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// From the 32 hexadecimal digits of its name.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let mut bytes = [0; 16];
         parse_hex(name, &mut bytes).then_some(Self(bytes))
+    }
+}
+
+impl FromStr for PackId {
+    type Err = Error;
+
+    /// What [`fmt::Display`] printed.
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
+            .ok_or_else(|| Error::invalid("a pack's name is 32 lower-case hexadecimal digits"))
     }
 }
 

@@ -129,7 +129,7 @@ pub(crate) fn seal(
     buffer: &mut Vec<u8>,
     start: usize,
 ) -> Result<()> {
-    let associated = Aad::from(associated_data(id, kind, number));
+    let associated = Aad::from(associated_data(id, kind.code(), number));
     let tag = key
         .seal_in_place_separate_tag(nonce(number), associated, &mut buffer[start..])
         .map_err(|_| Error::invalid("a chunk too long to seal"))?;
@@ -144,20 +144,45 @@ pub(crate) fn open(
     chunk: &ChunkRef,
     stored: Bytes,
 ) -> Result<Bytes> {
-    let what = || describe(chunk);
+    let expected = Expected {
+        id: chunk.id,
+        kind: chunk.kind.code(),
+        number: chunk.number,
+        plain_bytes: chunk.plain_bytes,
+    };
+    open_as(key, id_key, &expected, stored, || describe(chunk))
+}
+
+/// What stored bytes must turn out to be. The kind stands as its number: a verification knows those of later versions too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) id: ChunkId,
+    pub(crate) kind: u8,
+    pub(crate) number: u32,
+    pub(crate) plain_bytes: u32,
+}
+
+/// As [`open`].
+pub(crate) fn open_as(
+    key: &LessSafeKey,
+    id_key: &SecretKey,
+    expected: &Expected,
+    stored: Bytes,
+    what: impl Fn() -> String,
+) -> Result<Bytes> {
     let mut buffer = Vec::from(stored);
-    let associated = Aad::from(associated_data(&chunk.id, chunk.kind, chunk.number));
+    let associated = Aad::from(associated_data(&expected.id, expected.kind, expected.number));
     let encoded_bytes = key
-        .open_in_place(nonce(chunk.number), associated, &mut buffer)
+        .open_in_place(nonce(expected.number), associated, &mut buffer)
         .map_err(|_| Error::corrupt(what(), "its authentication failed"))?
         .len();
     buffer.truncate(encoded_bytes);
-    let plain_bytes = chunk.plain_bytes as usize;
+    let plain_bytes = expected.plain_bytes as usize;
     if plain_bytes > CHUNK_BYTES_MAX {
         return Err(Error::corrupt(what(), "it says to be larger than any chunk"));
     }
-    let plain = decode(Bytes::from(buffer), plain_bytes, what)?;
-    if chunk_id(id_key, &plain) != chunk.id {
+    let plain = decode(Bytes::from(buffer), plain_bytes, &what)?;
+    if chunk_id(id_key, &plain) != expected.id {
         return Err(Error::corrupt(what(), "its content is not what its name says"));
     }
     Ok(plain)
@@ -168,10 +193,10 @@ pub(crate) fn describe(chunk: &ChunkRef) -> String {
     format!("chunk {} (number {} of pack {})", chunk.id, chunk.number, chunk.pack)
 }
 
-fn associated_data(id: &ChunkId, kind: ChunkKind, number: u32) -> [u8; 38] {
+fn associated_data(id: &ChunkId, kind: u8, number: u32) -> [u8; 38] {
     let mut data = [0; 38];
     data[0] = FORMAT_VERSION;
-    data[1] = kind.code();
+    data[1] = kind;
     data[2..6].copy_from_slice(&number.to_le_bytes());
     data[6..].copy_from_slice(&id.0);
     data

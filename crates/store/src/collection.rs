@@ -9,7 +9,7 @@
 
 mod plan;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures::TryStreamExt;
 
@@ -18,12 +18,13 @@ pub use self::plan::{PackDecision, PackReason};
 use crate::{
     chunk::{ChunkRef, PackId},
     condemned::{self, Condemned},
+    damaged,
     error::{Error, Result},
     lease::{Lease, LeasePurpose},
     limits::{COLLECTION_LIST_PACKS_MAX, PACKS_MAX},
     manifest::{Manifest, ManifestInfo},
     objects,
-    path::{self, LeaseName, ManifestName},
+    path::{self, DamagedName, LeaseName, ManifestName},
     repository::Repository,
 };
 
@@ -51,6 +52,8 @@ pub struct CollectionPlan {
     decisions: Vec<PackDecision>,
     /// Lists of interrupted collections, which this one finishes.
     old_lists: Vec<LeaseName>,
+    /// Records of damage to packs that nobody needs and that are gone, or will be.
+    old_records: Vec<DamagedName>,
 }
 
 /// What a collection did.
@@ -148,18 +151,28 @@ impl Collection {
         if let Some(error) = condemned.damage {
             return Err(error);
         }
+        let records = damaged::list(&self.repository).await?;
         let found = list_packs(&self.repository).await?;
+        let damaged: HashSet<PackId> = records.iter().map(|name| name.pack).collect();
         let facts = Facts {
             generation: self.lease.generation(),
             newest_sealed: self.counting.iter().map(|name| name.generation).max().unwrap_or(0),
             needed: &self.needed,
             announced: &condemned.packs,
+            damaged: &damaged,
             now_ms,
             grace_ms,
         };
+        let decisions = decide(&facts, &found)?;
+        let staying = decisions.iter().filter(|decision| !decision.reason.deletes());
+        let staying: HashSet<PackId> = staying.map(|decision| decision.pack).collect();
+        let old_records = records
+            .into_iter()
+            .filter(|name| !staying.contains(&name.pack) && !self.needed.contains_key(&name.pack));
         Ok(CollectionPlan {
             generation: self.lease.generation(),
-            decisions: decide(&facts, &found)?,
+            old_records: old_records.collect(),
+            decisions,
             counting: self.counting,
             old_lists: condemned.lists,
         })
@@ -250,6 +263,10 @@ impl Repository {
         self.leases().check_held(lease).await?;
         for list in &plan.old_lists {
             objects::delete(&inner.store, &inner.layout.collection(*list)).await?;
+        }
+        // Later than the packs: a pack that is still there must not be trusted because its record went first.
+        for record in &plan.old_records {
+            objects::delete(&inner.store, &inner.layout.damaged_pack(record)).await?;
         }
         Ok(report)
     }

@@ -61,6 +61,7 @@ pub(crate) enum ObjectType {
     Manifest = b'M',
     Pack = b'P',
     Collection = b'C',
+    Damaged = b'X',
 }
 
 /// A key that seals objects, and its public name.

@@ -127,6 +127,24 @@ impl Error {
         }
     }
 
+    /// Whether bytes at rest are not what they should be, as opposed to a storage or a caller that fails.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::WrongKey { .. } | Self::UnsupportedFormat { .. } => true,
+            Self::NotFound { .. }
+            | Self::LeaseHeld { .. }
+            | Self::LeaseLost { .. }
+            | Self::AlreadyExists { .. }
+            | Self::Incomplete { .. }
+            | Self::Invalid { .. }
+            | Self::Location { .. }
+            | Self::KeyFile { .. }
+            | Self::UploadFailed { .. }
+            | Self::Storage { .. } => false,
+        }
+    }
+
     pub(crate) fn corrupt(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Corrupt { what: what.into(), reason: reason.into() }
     }

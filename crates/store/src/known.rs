@@ -2,10 +2,11 @@
 //!
 //! A chunk may be taken over for three reasons only: a manifest that counts refers to it (the caller brings the
 //! reference, and its pack was listed when the backup began), a whole pack with an authenticated footer holds it, or this
-//! very backup has put it into a pack, without which the manifest will not be sealed.
+//! very backup has put it into a pack, without which the manifest will not be sealed. And never from a pack that is on
+//! record as damaged: see [`crate::damaged`].
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,6 +15,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::{
     chunk::{ChunkId, ChunkKind, ChunkRef, PackId},
     condemned::Condemned,
+    damaged,
     error::{Error, Result},
     limits::{FOOTER_READS_MAX, KNOWN_CHUNKS_MAX, PACKS_MAX, RESUMED_PACKS_MAX},
     objects,
@@ -30,9 +32,12 @@ pub(crate) struct ListedPacks {
 }
 
 impl ListedPacks {
-    /// Those that a collection may be about to delete are left out. What it has condemned must have been read before this
+    /// Those that a collection may be about to delete, and those that are on record as damaged, are left out. What it has condemned must have been read before this
     /// is called: its list goes away after the packs.
     pub(crate) async fn list(repository: &Repository, condemned: &Condemned) -> Result<Self> {
+        // On record under a lease, which this writer has now: nothing is added meanwhile.
+        let damaged: HashSet<PackId> =
+            damaged::list(repository).await?.into_iter().map(|name| name.pack).collect();
         let mut packs = Vec::new();
         let mut listed = objects::list(&repository.inner.store, &repository.inner.layout.packs());
         while let Some(meta) = listed.try_next().await? {
@@ -40,7 +45,7 @@ impl ListedPacks {
             else {
                 continue;
             };
-            if condemned.packs.contains(&id) {
+            if condemned.packs.contains(&id) || damaged.contains(&id) {
                 continue;
             }
             if packs.len() >= PACKS_MAX {

@@ -46,6 +46,8 @@ pub enum LeasePurpose {
     Collection,
     /// Recovery points are deleted.
     Deletion,
+    /// What a verification found is put on record.
+    Verification,
 }
 
 /// The right to change a repository. Clones share it; it is not given back when dropped, since its holder may be one of

@@ -20,6 +20,7 @@ mod codec;
 mod collection;
 mod condemned;
 mod crypto;
+mod damaged;
 mod error;
 #[cfg(test)]
 mod format_document;
@@ -44,6 +45,7 @@ mod writer;
 
 pub use chunk::{ChunkId, ChunkKind, ChunkRef, PackId};
 pub use collection::{Collection, CollectionPlan, CollectionReport, PackDecision, PackReason};
+pub use damaged::{DamagedPack, DamagedPacks};
 pub use error::{Error, Result};
 pub use keyring::VaultKeyring;
 pub use lease::{Lease, LeasePurpose};
@@ -54,5 +56,8 @@ pub use object_store::ObjectStore;
 pub use pack_stream::PackStream;
 pub use repository::Repository;
 pub use stats::WriterStats;
-pub use verify::{Damage, Verifier, VerifyDepth, VerifyReport};
+pub use verify::{
+    Damage, PackOutcome, PackProgress, PackReport, PackVerdict, PackVerification, Share, Verifier,
+    VerifyDepth, VerifyReport,
+};
 pub use writer::{Writer, WriterOptions};

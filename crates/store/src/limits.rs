@@ -61,5 +61,23 @@ pub const FOOTERS_CACHED_MAX: usize = 64;
 /// Damaged chunks that a report names one by one; all are counted.
 pub const DAMAGE_LISTED_MAX: usize = 1_000;
 
+/// Bytes of a pack that a verification reads at once; a larger chunk is read alone.
+pub const VERIFY_READ_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Packs that a verification reads at the same time.
+pub const PACKS_VERIFIED_TOGETHER_MAX: usize = 2;
+
+/// Packs in a row that cannot be checked after which a verification takes the storage for unreachable and ends.
+pub const UNCHECKED_IN_A_ROW_MAX: usize = 16;
+
+/// Packs that could not be checked and are named one by one in a report; all are counted.
+pub const UNCHECKED_LISTED_MAX: usize = 1_000;
+
+/// Damaged packs of which a report, or a list of what is on record, keeps the details, at most about 1 KiB each.
+pub const DAMAGED_PACKS_DETAILED_MAX: usize = 65_536;
+
+/// Damaged chunks of one pack that are told apart; beyond it all of the pack's are taken for damaged.
+pub const DAMAGED_CHUNKS_LISTED_MAX: usize = 128;
+
 /// Packs that one list of a collection names.
 pub const COLLECTION_LIST_PACKS_MAX: usize = 16_384;

@@ -46,11 +46,26 @@ impl std::fmt::Debug for OpenPack {
 
 /// One chunk in a footer. The kind stands as its number: one that a newer version wrote is passed over, not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    id: ChunkId,
-    kind: u8,
-    stored_bytes: u32,
-    plain_bytes: u32,
+pub(crate) struct Entry {
+    pub(crate) id: ChunkId,
+    pub(crate) kind: u8,
+    pub(crate) stored_bytes: u32,
+    pub(crate) plain_bytes: u32,
+}
+
+/// One chunk of a whole pack, of whatever kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoredChunk {
+    pub(crate) number: u32,
+    pub(crate) offset: u64,
+    pub(crate) entry: Entry,
+}
+
+impl StoredChunk {
+    /// Offset behind it.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + u64::from(self.entry.stored_bytes)
+    }
 }
 
 /// The chunks of a whole pack.
@@ -155,6 +170,17 @@ impl Footer {
         size: u64,
         sealing: &SealingKey,
     ) -> Result<Self> {
+        Self::read_with_key(store, name, pack, size, sealing).await.map(|(footer, _)| footer)
+    }
+
+    /// As [`Self::read`], with the key that opens the pack's chunks.
+    pub(crate) async fn read_with_key(
+        store: &Arc<dyn ObjectStore>,
+        name: &Path,
+        pack: PackId,
+        size: u64,
+        sealing: &SealingKey,
+    ) -> Result<(Self, LessSafeKey)> {
         let smallest = (HEADER_BYTES
             + OVERHEAD_BYTES
             + FOOTER_HEAD_BYTES
@@ -196,7 +222,8 @@ impl Footer {
         let plain = key
             .open_in_place(nonce(FOOTER_NUMBER), Aad::from(named(&header, name)), &mut sealed)
             .map_err(|_| damaged(name, "the authentication of its footer failed"))?;
-        Self::parse(name, pack, plain, footer_start)
+        let footer = Self::parse(name, pack, plain, footer_start)?;
+        Ok((footer, key))
     }
 
     fn parse(name: &Path, pack: PackId, plain: &[u8], footer_start: u64) -> Result<Self> {
@@ -227,21 +254,26 @@ impl Footer {
         Ok(Self { pack, entries, offsets })
     }
 
+    /// All its chunks, in the order in which they lie.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = StoredChunk> + '_ {
+        (0_u32..)
+            .zip(self.entries.iter().zip(&self.offsets))
+            .map(|(number, (entry, offset))| StoredChunk { number, offset: *offset, entry: *entry })
+    }
+
     /// References to its chunks, those of unknown kind left out.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = ChunkRef> + '_ {
-        (0_u32..).zip(self.entries.iter().zip(&self.offsets)).filter_map(
-            |(number, (entry, offset))| {
-                Some(ChunkRef {
-                    id: entry.id,
-                    kind: ChunkKind::from_code(entry.kind)?,
-                    pack: self.pack,
-                    number,
-                    offset: *offset,
-                    stored_bytes: entry.stored_bytes,
-                    plain_bytes: entry.plain_bytes,
-                })
-            },
-        )
+        self.stored().filter_map(|StoredChunk { number, offset, entry }| {
+            Some(ChunkRef {
+                id: entry.id,
+                kind: ChunkKind::from_code(entry.kind)?,
+                pack: self.pack,
+                number,
+                offset,
+                stored_bytes: entry.stored_bytes,
+                plain_bytes: entry.plain_bytes,
+            })
+        })
     }
 
     /// Whether exactly this chunk is in the pack.

@@ -65,6 +65,13 @@ pub(crate) struct LeaseName {
     pub(crate) number: u32,
 }
 
+/// The name of a record that a pack is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DamagedName {
+    pub(crate) pack: PackId,
+    pub(crate) generation: u64,
+}
+
 impl Layout {
     pub(crate) fn new(vault: Uuid, repository: Uuid) -> Self {
         Self { root: repositories(vault).join(repository.to_string()) }
@@ -92,6 +99,16 @@ impl Layout {
 
     pub(crate) fn collections(&self) -> Path {
         self.root.clone().join("collections")
+    }
+
+    pub(crate) fn damaged(&self) -> Path {
+        self.root.clone().join("damaged")
+    }
+
+    pub(crate) fn damaged_pack(&self, name: &DamagedName) -> Path {
+        self.damaged()
+            .join(name.pack.to_string())
+            .join(format!("{:0GENERATION_DIGITS$}", name.generation))
     }
 
     pub(crate) fn pins(&self) -> Path {
@@ -144,6 +161,15 @@ impl ManifestName {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (recovery_point_id, generation) = text.split_once('/')?;
         Self::new(recovery_point_id, parse_decimal(generation, GENERATION_DIGITS)?).ok()
+    }
+}
+
+impl DamagedName {
+    /// From the name of an object below `damaged`.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let (pack, generation) = last_two(path)?;
+        let generation = parse_decimal(&generation, GENERATION_DIGITS)?;
+        Some(Self { pack: PackId::parse(&pack)?, generation })
     }
 }
 

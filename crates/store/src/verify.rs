@@ -1,4 +1,11 @@
 //! Checking without restoring: what is damaged is recorded and the work goes on.
+//!
+//! Two questions, asked apart so that each pack is read once and not once for every recovery point that needs it.
+//! [`packs`] asks whether the packs are what was written, reading every byte. [`Verifier`] asks whether a recovery point has
+//! all that it names, reading footers, and is told what the first question found. Only the caller knows what a manifest
+//! names, so it walks the references.
+
+mod packs;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,11 +15,16 @@ use std::{
 use crate::{
     chunk::{ChunkRef, PackId},
     codec,
+    damaged::DamagedPacks,
     error::{Error, Result},
     limits::{DAMAGE_LISTED_MAX, FOOTERS_CACHED_MAX},
     objects,
     pack::Footer,
     repository::Repository,
+};
+
+pub use self::packs::{
+    PackOutcome, PackProgress, PackReport, PackVerdict, PackVerification, Share,
 };
 
 /// How deep to verify.
@@ -53,6 +65,7 @@ pub struct Verifier {
     depth: VerifyDepth,
     report: Mutex<VerifyReport>,
     footers: Mutex<Footers>,
+    known: DamagedPacks,
 }
 
 /// The footers read last.
@@ -64,7 +77,21 @@ struct Footers {
 
 impl Verifier {
     pub(crate) fn new(repository: Repository, depth: VerifyDepth) -> Self {
-        Self { repository, depth, report: Mutex::default(), footers: Mutex::default() }
+        Self {
+            repository,
+            depth,
+            report: Mutex::default(),
+            footers: Mutex::default(),
+            known: DamagedPacks::default(),
+        }
+    }
+
+    /// Tells it what is damaged already, from a [`PackReport`] or [`Repository::damaged_packs`]. Chunks of it count as damaged
+    /// without being read, so that [`VerifyDepth::Closure`] finds which recovery points need what a run over the packs found.
+    #[must_use]
+    pub fn knowing(mut self, known: DamagedPacks) -> Self {
+        self.known = known;
+        self
     }
 
     /// Checks one chunk. Damage is recorded and answered with false.
@@ -80,11 +107,7 @@ impl Verifier {
         };
         let error = match found {
             Ok(()) => None,
-            Err(
-                error @ (Error::Corrupt { .. }
-                | Error::WrongKey { .. }
-                | Error::UnsupportedFormat { .. }),
-            ) => Some(error),
+            Err(error) if error.is_damage() => Some(error),
             Err(error) => return Err(error),
         };
         let mut report = lock(&self.report);
@@ -105,6 +128,9 @@ impl Verifier {
     }
 
     async fn check_closure(&self, chunk: &ChunkRef) -> Result<()> {
+        if let Some(damaged) = self.known.of(chunk) {
+            return Err(Error::corrupt(codec::describe(chunk), damaged.reason.clone()));
+        }
         if self.footer(chunk.pack).await?.holds(chunk) {
             Ok(())
         } else {

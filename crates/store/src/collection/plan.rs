@@ -67,19 +67,23 @@ pub(crate) struct Facts<'a> {
     pub(crate) needed: &'a HashMap<PackId, u64>,
     /// Packs that earlier collections have announced.
     pub(crate) announced: &'a HashSet<PackId>,
+    /// Packs that are on record as damaged.
+    pub(crate) damaged: &'a HashSet<PackId>,
     /// By the collector's clock.
     pub(crate) now_ms: u64,
     pub(crate) grace_ms: u64,
 }
 
-/// Decides for every pack. Fails if a pack that is needed is missing or too short: what is damaged is not made smaller.
+/// Decides for every pack. Fails if a pack that is needed is missing or too short and nobody knows it yet: what is damaged
+/// is not made smaller before it was looked at. One that is on record as damaged stays, since what is left of it may be
+/// read, or repaired from a copy.
 pub(crate) fn decide(facts: &Facts<'_>, found: &[FoundPack]) -> Result<Vec<PackDecision>> {
     let mut needed = 0;
     let mut decisions = Vec::with_capacity(found.len());
     for FoundPack { pack, bytes, stored_ms } in found.iter().copied() {
         let reason = if let Some(end) = facts.needed.get(&pack) {
             needed += 1;
-            if bytes <= *end {
+            if bytes <= *end && !facts.damaged.contains(&pack) {
                 return Err(Error::corrupt(
                     format!("pack {pack}"),
                     format!("it has {bytes} bytes, a recovery point needs more than {end}"),
@@ -101,9 +105,13 @@ pub(crate) fn decide(facts: &Facts<'_>, found: &[FoundPack]) -> Result<Vec<PackD
     }
     if needed < facts.needed.len() {
         let there: HashSet<PackId> = found.iter().map(|found| found.pack).collect();
-        let missing = facts.needed.keys().filter(|pack| !there.contains(pack)).min();
-        let what = missing.map_or_else(|| "a pack".to_owned(), |pack| format!("pack {pack}"));
-        return Err(Error::corrupt(what, "it is missing, and a recovery point needs it"));
+        let missing = facts.needed.keys().filter(|pack| !there.contains(pack));
+        if let Some(pack) = missing.filter(|pack| !facts.damaged.contains(pack)).min() {
+            return Err(Error::corrupt(
+                format!("pack {pack}"),
+                "it is missing, and a recovery point needs it",
+            ));
+        }
     }
     Ok(decisions)
 }
@@ -129,7 +137,9 @@ mod tests {
     fn every_reason() {
         let needed = HashMap::from([(pack(2, 1), 99)]);
         let announced = HashSet::from([pack(2, 1), pack(6, 1), pack(9, 1)]);
+        let damaged = HashSet::new();
         let facts = Facts {
+            damaged: &damaged,
             generation: 9,
             newest_sealed: 5,
             needed: &needed,
@@ -149,6 +159,12 @@ mod tests {
         let short = [FoundPack { pack: pack(2, 1), bytes: 99, stored_ms: 0 }];
         assert!(matches!(decide(&facts, &short), Err(Error::Corrupt { .. })), "too short");
         assert!(matches!(decide(&facts, &[]), Err(Error::Corrupt { .. })), "missing");
+
+        let damaged = HashSet::from([pack(2, 1), pack(2, 2)]);
+        let facts = Facts { damaged: &damaged, ..facts };
+        assert_eq!(decide(&facts, &short).unwrap()[0].reason, PackReason::Needed, "known");
+        assert!(decide(&facts, &[]).unwrap().is_empty(), "known to be missing");
+        assert_eq!(reason_of(&facts, pack(2, 2), 1000), PackReason::Unreferenced, "worth nothing");
     }
 
     proptest! {
@@ -175,7 +191,9 @@ mod tests {
             let needed: HashSet<PackId> = chosen(&needed);
             let needed: HashMap<PackId, u64> = needed.into_iter().map(|pack| (pack, 10)).collect();
             let announced: HashSet<PackId> = chosen(&announced);
+            let damaged = HashSet::new();
             let facts = Facts {
+                damaged: &damaged,
                 generation, newest_sealed, needed: &needed, announced: &announced, now_ms: 20, grace_ms,
             };
             let decisions = decide(&facts, &found).unwrap();

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 /// Alterations tried on one object.
-fn alterations(content: &Bytes) -> Vec<(String, Bytes)> {
+pub(crate) fn alterations(content: &Bytes) -> Vec<(String, Bytes)> {
     let length = content.len();
     // Every byte at both ends, where the structure is; a sample between.
     let edges = (0..length.min(80)).chain(length.saturating_sub(80)..length);

@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use coffer_store::{
     ChunkKind, ChunkRef, CollectionPlan, CollectionReport, Error, Lease, LeasePurpose,
-    ManifestInfo, MasterKey, ObjectStore, Repository, Result, VaultKeyring, Writer, WriterOptions,
-    WriterStats, limits::PACK_TARGET_BYTES_MIN,
+    ManifestInfo, MasterKey, ObjectStore, PackId, PackReport, PackVerdict, Repository, Result,
+    Share, VaultKeyring, Writer, WriterOptions, WriterStats, limits::PACK_TARGET_BYTES_MIN,
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path};
@@ -140,6 +140,44 @@ pub(crate) async fn plan_collection(
 /// Names of the packs that there are.
 pub(crate) async fn packs(store: &Arc<dyn ObjectStore>) -> Vec<Path> {
     objects(store).await.into_keys().filter(|name| name.as_ref().contains("/packs/")).collect()
+}
+
+/// Flips one bit.
+pub(crate) fn flipped(content: &Bytes, at: usize) -> Bytes {
+    let mut bytes = content.to_vec();
+    bytes[at] ^= 1;
+    bytes.into()
+}
+
+/// Puts other bytes in an object's place: what only a disk, an attacker or a repair does.
+pub(crate) async fn replace(store: &Arc<dyn ObjectStore>, name: &Path, content: Bytes) {
+    store.put(name, content.into()).await.unwrap();
+}
+
+/// Reads all packs to the end.
+pub(crate) async fn verify_all(
+    repository: &Repository,
+    share: Share,
+    after: Option<PackId>,
+) -> (Vec<PackVerdict>, PackReport) {
+    let mut run = repository.verify_packs(share, after).await.unwrap();
+    let mut verdicts = Vec::new();
+    while let Some(verdict) = run.next().await {
+        verdicts.push(verdict);
+    }
+    (verdicts, run.finish())
+}
+
+/// Reads all packs and puts on record what is found.
+pub(crate) async fn verify_and_record(repository: &Repository, now_ms: u64) -> PackReport {
+    let (verdicts, report) = verify_all(repository, Share::ALL, None).await;
+    let held = repository
+        .acquire_lease("verifier", LeasePurpose::Verification, now_ms, TTL_MS)
+        .await
+        .unwrap();
+    repository.record_verdicts(&held, &verdicts).await.unwrap();
+    repository.release_lease(held).await.unwrap();
+    report
 }
 
 /// The references in a recovery point's body.

@@ -5,7 +5,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -38,6 +38,9 @@ pub(crate) struct HookedStore {
 struct State {
     death: Option<Death>,
     failure: Option<usize>,
+    /// Every call after the failed one fails too.
+    for_good: bool,
+    read_bytes: AtomicU64,
     writes: AtomicUsize,
     calls: AtomicUsize,
     hook: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
@@ -54,6 +57,12 @@ impl HookedStore {
     /// Fails the call with that number, reading or writing, and no other.
     pub(crate) fn failing(inner: &Arc<dyn ObjectStore>, call: usize) -> Self {
         let state = State { failure: Some(call), ..State::default() };
+        Self { inner: Arc::clone(inner), state: Arc::new(state) }
+    }
+
+    /// Fails the call with that number and all after it: the storage is out of reach from then on.
+    pub(crate) fn unreachable_from(inner: &Arc<dyn ObjectStore>, call: usize) -> Self {
+        let state = State { failure: Some(call), for_good: true, ..State::default() };
         Self { inner: Arc::clone(inner), state: Arc::new(state) }
     }
 
@@ -89,13 +98,27 @@ impl HookedStore {
         self.state.log.lock().unwrap().clone()
     }
 
+    /// Calls so far.
+    pub(crate) fn calls(&self) -> usize {
+        self.state.calls.load(Ordering::SeqCst)
+    }
+
+    /// Bytes asked for in ranges so far.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.state.read_bytes.load(Ordering::SeqCst)
+    }
+
     async fn step(&self) -> Result<()> {
         let call = self.state.calls.fetch_add(1, Ordering::SeqCst);
         let hook = self.state.hook.lock().unwrap().take_if(|(at, _)| *at == call);
         if let Some((_, hook)) = hook {
             hook.await;
         }
-        if self.state.failure == Some(call) { Err(dead()) } else { Ok(()) }
+        let fails = match self.state.failure {
+            Some(at) if self.state.for_good => call >= at,
+            at => at == Some(call),
+        };
+        if fails { Err(dead()) } else { Ok(()) }
     }
 
     /// Whether this write is done, and whether it is acknowledged.
@@ -161,6 +184,8 @@ impl ObjectStore for HookedStore {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.step().await?;
+        let bytes = ranges.iter().map(|range| range.end - range.start).sum();
+        self.state.read_bytes.fetch_add(bytes, Ordering::SeqCst);
         self.inner.get_ranges(location, ranges).await
     }
 
