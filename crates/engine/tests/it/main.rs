@@ -6,6 +6,7 @@ mod backup_locks;
 mod backup_privileges;
 mod backup_repeated;
 mod backup_reports;
+mod backup_writers;
 mod check;
 mod garbage;
 mod large_rows;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -198,6 +198,21 @@ impl Psql {
 
     pub(crate) fn sql(&self, sql: &str) -> String {
         self.run(sql).expect(sql)
+    }
+
+    /// Statement by statement, each its own transaction unless one is begun, with psql's own commands.
+    pub(crate) fn script(&self, sql: &str) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        let mut command = Command::new(&self.program);
+        command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.uri]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        if let Some(mut input) = child.stdin.take() {
+            // It may have stopped at an error before it read all.
+            drop(input.write_all(sql.as_bytes()));
+        }
+        anyhow::ensure!(child.wait()?.success(), "the script failed");
+        Ok(())
     }
 }
 
