@@ -10,7 +10,7 @@ use bytes::Bytes;
 use zstd::bulk::{Compressor, Decompressor};
 
 use crate::{
-    chunk::{ChunkId, ChunkKind, ChunkRef},
+    chunk::{ChunkId, ChunkKind, ChunkRef, PackId},
     crypto::{FORMAT_VERSION, SecretKey, TAG_BYTES, nonce},
     error::{Error, Result},
     limits::CHUNK_BYTES_MAX,
@@ -190,7 +190,12 @@ pub(crate) fn open_as(
 
 /// A chunk's name for people.
 pub(crate) fn describe(chunk: &ChunkRef) -> String {
-    format!("chunk {} (number {} of pack {})", chunk.id, chunk.number, chunk.pack)
+    describe_at(&chunk.id, chunk.number, chunk.pack)
+}
+
+/// The same of a chunk that is known by its place only.
+pub(crate) fn describe_at(id: &ChunkId, number: u32, pack: PackId) -> String {
+    format!("chunk {id} (number {number} of pack {pack})")
 }
 
 fn associated_data(id: &ChunkId, kind: u8, number: u32) -> [u8; 38] {

@@ -32,8 +32,8 @@ pub(crate) struct ListedPacks {
 }
 
 impl ListedPacks {
-    /// Those that a collection may be about to delete, and those that are on record as damaged, are left out. What it has condemned must have been read before this
-    /// is called: its list goes away after the packs.
+    /// Those that a collection may be about to delete, and those that are on record as damaged, are left out. What it has
+    /// condemned must have been read before this is called: its list goes away after the packs.
     pub(crate) async fn list(repository: &Repository, condemned: &Condemned) -> Result<Self> {
         // On record under a lease, which this writer has now: nothing is added meanwhile.
         let damaged: HashSet<PackId> =

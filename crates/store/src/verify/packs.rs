@@ -308,7 +308,7 @@ async fn read_whole(repository: &Repository, pack: PackId, size: u64) -> Result<
             let sealed = bytes.slice(at..at + stored.entry.stored_bytes as usize);
             let Entry { id, kind, plain_bytes, .. } = stored.entry;
             let expected = Expected { id, kind, number: stored.number, plain_bytes };
-            let what = || format!("chunk {id} (number {} of pack {pack})", stored.number);
+            let what = || codec::describe_at(&id, stored.number, pack);
             if let Err(error) = codec::open_as(&key, &inner.keys.chunk_id, &expected, sealed, what)
             {
                 if found.damaged.is_empty() {
