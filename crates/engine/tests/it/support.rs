@@ -188,10 +188,14 @@ pub(crate) struct Psql {
 }
 
 impl Psql {
-    pub(crate) fn run(&self, sql: &str) -> anyhow::Result<String> {
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.uri, "-c", sql]);
-        let output = command.output()?;
+        command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.uri]);
+        command
+    }
+
+    pub(crate) fn run(&self, sql: &str) -> anyhow::Result<String> {
+        let output = self.command().args(["-c", sql]).output()?;
         anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
     }
@@ -203,8 +207,7 @@ impl Psql {
     /// Statement by statement, each its own transaction unless one is begun, with psql's own commands.
     pub(crate) fn script(&self, sql: &str) -> anyhow::Result<()> {
         use std::io::Write as _;
-        let mut command = Command::new(&self.program);
-        command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.uri]);
+        let mut command = self.command();
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn()?;
         if let Some(mut input) = child.stdin.take() {

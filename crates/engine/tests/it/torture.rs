@@ -1,12 +1,10 @@
 //! One of every kind of object and value that PostgreSQL knows, there and back: compared by schema dump, by rows and by an
 //! inventory of the catalogs, as a database and as files.
 
-use std::process::Command;
-
 use coffer_testkit::{PostgresOptions, PostgresServer, has_major};
 
 use crate::restore_files::{listing, pg_restore};
-use crate::restore_support::{assert_same, dump};
+use crate::restore_support::{assert_same, dump, dump_with};
 use crate::support::{DATABASE, Fixture};
 use crate::versions;
 
@@ -64,13 +62,9 @@ async fn there_and_back(major: u32) {
     let files = f.files(point, "files").await.expect("files");
     let real = f.directory.path().join("work").join("real");
     std::fs::create_dir_all(f.work_dir()).expect("a directory");
-    let output = Command::new(f.server.bin().join("pg_dump"))
-        .args(["--format=directory", "--quote-all-identifiers", "--file"])
-        .arg(&real)
-        .args(["--dbname", &f.server.uri(DATABASE)])
-        .output()
-        .expect("pg_dump");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let path = real.to_str().expect("a path");
+    let archive = ["--format=directory", "--quote-all-identifiers", "--file", path];
+    dump_with(&f.server, DATABASE, &archive);
     assert_same(&listing(&f.server, &real), &listing(&f.server, &files.path));
     std::fs::remove_dir_all(&real).expect("the archive");
     f.server.create_database("stock").expect("a database");

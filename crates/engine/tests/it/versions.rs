@@ -46,6 +46,10 @@ pub(crate) fn load(fixture: &Fixture) {
     }
 }
 
+fn superuser_of(target: &PostgresServer) -> ConnectOptions {
+    ConnectOptions::parse_secret(&target.uri("postgres")).expect("a URI")
+}
+
 /// What two versions can be asked alike: rows, sequences, owners, privileges, comments, definitions that the server writes.
 fn facts(server: &PostgresServer, database: &str) -> Vec<String> {
     let text = server.psql(database, include_str!("versions/facts.sql")).expect("facts");
@@ -74,7 +78,7 @@ async fn matrix(major: u32) {
         }
         let target = other.as_ref().unwrap_or(&fixture.server);
         let request = RestoreRequest {
-            target: ConnectOptions::parse_secret(&target.uri("postgres")).expect("a URI"),
+            target: superuser_of(target),
             tools: Tools::discover(&[target.bin().to_owned()]),
             ..fixture.restore_request(&point, "copy")
         };
@@ -112,7 +116,7 @@ async fn matrix(major: u32) {
     for lower in MAJORS.filter(|lower| lower + 1 == major && has_major(*lower)) {
         let target = PostgresServer::start_with(&options(lower)).expect("a target");
         let request = RestoreRequest {
-            target: ConnectOptions::parse_secret(&target.uri("postgres")).expect("a URI"),
+            target: superuser_of(&target),
             ..fixture.restore_request(&point, "copy")
         };
         let error = fixture.restore(request).await.expect_err("a lower version");

@@ -47,16 +47,12 @@ pub(super) struct Binaries {
 /// The programs of a major version. When none is asked for: those that the variable names, else Debian's newest, else the
 /// newest of all.
 pub(super) fn find(major: Option<u32>) -> anyhow::Result<Binaries> {
-    let (named, debian, versions) =
-        (named_by_variable(), installed_by_debian(), installed_for_tests());
+    let for_tests = installed_for_tests();
+    let places = [named_by_variable(), installed_by_debian(), for_tests.clone()];
+    let mut all = places.iter().flatten();
     let found = match major {
-        Some(major) => {
-            let mut all = named.iter().chain(&debian).chain(&versions);
-            all.find(|(_, version)| *version == major)
-        }
-        None => [&named, &debian, &versions]
-            .into_iter()
-            .find_map(|place| place.iter().max_by_key(|(_, version)| *version)),
+        Some(major) => all.find(|(_, version)| *version == major),
+        None => places.iter().find_map(|place| place.iter().max_by_key(|(_, version)| *version)),
     };
     let Some((server, major)) = found.cloned() else {
         match major {
@@ -71,13 +67,13 @@ pub(super) fn find(major: Option<u32>) -> anyhow::Result<Binaries> {
     let tools = if has_tools(&server) {
         server.clone()
     } else {
-        let all = named.iter().chain(&debian).chain(&versions);
+        let all = places.iter().flatten();
         let newer = all.filter(|(bin, version)| *version > major && has_tools(bin));
         newer.min_by_key(|(_, version)| *version).map(|(bin, _)| bin.clone()).with_context(
             || format!("PostgreSQL {major} has no psql of its own, and no newer version has one"),
         )?
     };
-    let libraries = versions.iter().any(|(bin, _)| *bin == server).then(|| server.join("../lib"));
+    let libraries = for_tests.iter().any(|(bin, _)| *bin == server).then(|| server.join("../lib"));
     Ok(Binaries { major, server, tools, libraries })
 }
 
