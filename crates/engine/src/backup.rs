@@ -62,8 +62,8 @@ pub struct BackupOptions {
     pub chunk_bytes: usize,
     /// Bytes of heap and TOAST that a range should have.
     pub range_bytes: u64,
-    /// Bytes of values in a row from which on it is read in pieces; fewer cost memory for none, more cost memory for each
-    /// worker. [`crate::LARGE_ROW_BYTES`] unless there is a reason.
+    /// Bytes of values in a row from which on it is read in pieces. Each worker may hold a row of that size, as text up to
+    /// twice as long. [`crate::LARGE_ROW_BYTES`] unless there is a reason.
     pub large_row_bytes: u64,
     /// Bytes of a pack.
     pub pack_bytes: usize,

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use tokio_postgres::error::{Severity, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// Shorthand of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -243,9 +243,7 @@ impl Error {
                 Self::Protocol { context, message: chain(error) }
             };
         };
-        // A statement may fail for want of another server, that of a foreign table: then this session lives on.
-        let ended = !matches!(db.parsed_severity(), Some(Severity::Error));
-        if ended && shut_down(db.code()) {
+        if shut_down(db) {
             return Self::ConnectionLost { message: format!("{context}: {}", db.message()) };
         }
         let relation = db.table().map(|table| match db.schema() {
@@ -288,7 +286,12 @@ fn lost(error: &tokio_postgres::Error) -> bool {
 }
 
 /// The server ends this session: an administrator's command, a crash of a neighbour, a shutdown.
-fn shut_down(code: &SqlState) -> bool {
+fn shut_down(error: &DbError) -> bool {
+    // A statement may fail for want of another server, that of a foreign table: then this session lives on.
+    if matches!(error.parsed_severity(), Some(Severity::Error)) {
+        return false;
+    }
+    let code = error.code();
     [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::DATABASE_DROPPED].contains(code)
         || code.code().starts_with("08")
         || code.code() == "57P05"

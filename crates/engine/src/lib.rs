@@ -14,6 +14,7 @@ pub mod backup;
 mod catalog;
 pub mod check;
 pub mod connect;
+mod copy_text;
 pub mod error;
 pub mod files;
 pub mod garbage;

@@ -76,6 +76,11 @@ pub async fn apply(client: &tokio_postgres::Client) -> Result<()> {
         .map_err(|error| Error::sql("set the session's parameters", &error))
 }
 
+/// Runs statements that give nothing back, saying what they were for when one fails.
+pub(crate) async fn execute(client: &tokio_postgres::Client, what: &str, sql: &str) -> Result<()> {
+    client.batch_execute(sql).await.map_err(|error| Error::sql(what, &error))
+}
+
 /// An identifier, always quoted.
 #[must_use]
 pub fn quote_identifier(name: &str) -> String {

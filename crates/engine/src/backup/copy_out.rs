@@ -10,12 +10,12 @@ use coffer_store::{ChunkKind, ChunkRef, PackStream};
 use futures::TryStreamExt as _;
 
 use crate::connect::Connection;
+use crate::copy_text::{block_condition, copy_out_statement};
 use crate::error::{Error, Result};
 use crate::large_row::{self, TextSink};
 use crate::manifest::Range;
 use crate::monitor::Phase;
 use crate::row_hash::RowHasher;
-use crate::session::{quote_identifier, quote_literal};
 
 use super::candidates::Candidates;
 use super::dispatcher::Job;
@@ -30,74 +30,35 @@ pub(super) async fn copy_range(
 ) -> Result<Range> {
     let what = format!("copy {}", job.table.facts.display_name());
     let failure = |error| copy_failure(&what, job, &error);
-    let condition = condition(job);
-    let mut large = Vec::new();
-    let mut statement = statement(job, &condition, &context.encoding);
+    let mut condition = condition(job);
+    let mut places = Vec::new();
     if let Some(rows) = &job.table.large_rows {
-        large = rows.find(connection, &condition).await?;
-        if !large.is_empty() {
-            statement = self::statement(job, &rows.without(&condition), &context.encoding);
+        places = rows.find(connection, &condition).await?;
+        if !places.is_empty() {
+            condition = rows.without(&condition);
         }
     }
+    let (facts, columns) = (&job.table.facts, &job.table.shape.columns);
+    let statement = copy_out_statement(&facts.sql_name(), columns, &condition, &context.encoding);
     let rows = connection.copy_out(statement.as_str()).await;
     let mut rows = pin!(rows.map_err(failure)?);
-    let mut cutter = Cutter::new(context, stream, job.candidates.clone());
-    let mut progress = RangeProgress { context, job, unreported: 0 };
+    let mut cutter = Cutter::new(context, stream, job);
     while let Some(message) = rows.try_next().await.map_err(failure)? {
         cutter.take(&message).await?;
-        progress.add(message.len());
     }
     let mut large_rows = Vec::new();
-    for place in large {
-        let before = cutter.hasher.text_bytes();
-        if let Some(rows) = &job.table.large_rows {
-            let mut sink = Reported { cutter: &mut cutter, progress: &mut progress };
-            rows.read(connection, &place, &context.encoding, &mut sink).await?;
+    if let Some(rows) = &job.table.large_rows {
+        for place in places {
+            let before = cutter.hasher.text_bytes();
+            rows.read(connection, &place, &context.encoding, &mut cutter).await?;
+            large_rows.push(cutter.hasher.text_bytes() - before);
         }
-        large_rows.push(cutter.hasher.text_bytes() - before);
     }
-    progress.report();
     let (chunks, content) = cutter.finish(&what).await?;
     context.reporter.add(0, content.rows, u64::from(job.end_block.is_none()));
-    context.reporter.report(Phase::Data, Some(job.table.facts.display_name()));
+    context.reporter.report(Phase::Data, Some(facts.display_name()));
     let (start_block, end_block) = (job.start_block, job.end_block);
     Ok(Range { start_block, end_block, chunks, content, fingerprint: None, large_rows })
-}
-
-/// Tells of bytes read, not at every message.
-struct RangeProgress<'a> {
-    context: &'a Context,
-    job: &'a Job,
-    unreported: u64,
-}
-
-impl RangeProgress<'_> {
-    fn add(&mut self, bytes: usize) {
-        self.unreported += bytes as u64;
-        if self.unreported >= REPORT_BYTES {
-            self.report();
-            let table = self.job.table.facts.display_name();
-            self.context.reporter.report(Phase::Data, Some(table));
-        }
-    }
-
-    fn report(&mut self) {
-        self.context.reporter.add(std::mem::take(&mut self.unreported), 0, 0);
-    }
-}
-
-/// Where the pieces of a large row go.
-struct Reported<'a, 'b, 'c> {
-    cutter: &'a mut Cutter<'b>,
-    progress: &'a mut RangeProgress<'c>,
-}
-
-impl TextSink for Reported<'_, '_, '_> {
-    async fn take(&mut self, text: &[u8]) -> Result<()> {
-        self.cutter.take(text).await?;
-        self.progress.add(text.len());
-        Ok(())
-    }
 }
 
 /// The server builds a row's text in one piece of at most a gigabyte. Rows that may be as large as that are not among those
@@ -132,29 +93,16 @@ fn condition(job: &Job) -> String {
     match (&job.table.facts.extension_condition, job.end_block, job.start_block) {
         (Some(condition), ..) => condition.clone(),
         (None, None, 0) => String::new(),
-        (None, Some(end), start) => {
-            format!("WHERE ctid >= '({start},0)'::tid AND ctid < '({end},0)'::tid")
-        }
-        (None, None, start) => format!("WHERE ctid >= '({start},0)'::tid"),
+        (None, end, start) => block_condition(start, end),
     }
 }
 
-/// Explicit columns, never `*`; ONLY, since children are tables of their own; rows in the database's own encoding.
-fn statement(job: &Job, condition: &str, encoding: &str) -> String {
-    let facts = &job.table.facts;
-    let columns: Vec<_> =
-        job.table.shape.columns.iter().map(|column| quote_identifier(&column.name)).collect();
-    let columns = columns.join(", ");
-    let options = format!("(ENCODING {})", quote_literal(encoding));
-    let table = facts.sql_name();
-    if condition.is_empty() && !columns.is_empty() {
-        return format!("COPY {table} ({columns}) TO STDOUT {options}");
-    }
-    format!("COPY (SELECT {columns} FROM ONLY {table} {condition}) TO STDOUT {options}")
-}
-
-/// Cuts text into chunks and hashes its rows.
+/// Cuts text into chunks, hashes its rows, and tells of it.
 struct Cutter<'a> {
+    context: &'a Context,
+    job: &'a Job,
+    /// Bytes taken and not told yet.
+    unreported: u64,
     stream: &'a mut PackStream,
     candidates: Candidates,
     hasher: RowHasher,
@@ -167,12 +115,15 @@ struct Cutter<'a> {
 }
 
 impl<'a> Cutter<'a> {
-    fn new(context: &Context, stream: &'a mut PackStream, candidates: Candidates) -> Self {
+    fn new(context: &'a Context, stream: &'a mut PackStream, job: &'a Job) -> Self {
         let least = context.chunk_bytes / 4;
         let span = (context.chunk_bytes - least).max(1) as u64;
         Self {
+            context,
+            job,
+            unreported: 0,
             stream,
-            candidates,
+            candidates: job.candidates.clone(),
             hasher: RowHasher::new(context.repository.row_hash_key()),
             buffer: Vec::new(),
             chunks: Vec::new(),
@@ -182,7 +133,11 @@ impl<'a> Cutter<'a> {
         }
     }
 
-    async fn take(&mut self, mut text: &[u8]) -> Result<()> {
+    fn report(&mut self) {
+        self.context.reporter.add(std::mem::take(&mut self.unreported), 0, 0);
+    }
+
+    async fn cut(&mut self, mut text: &[u8]) -> Result<()> {
         while !text.is_empty() {
             let Some(end) = memchr::memchr(b'\n', text) else {
                 self.hasher.update(text);
@@ -225,6 +180,7 @@ impl<'a> Cutter<'a> {
     }
 
     async fn finish(mut self, what: &str) -> Result<(Vec<ChunkRef>, crate::manifest::Content)> {
+        self.report();
         if !self.buffer.is_empty() {
             self.put().await?;
         }
@@ -233,5 +189,18 @@ impl<'a> Cutter<'a> {
             message: error.to_string(),
         })?;
         Ok((self.chunks, content))
+    }
+}
+
+impl TextSink for Cutter<'_> {
+    async fn take(&mut self, text: &[u8]) -> Result<()> {
+        self.cut(text).await?;
+        self.unreported += text.len() as u64;
+        if self.unreported >= REPORT_BYTES {
+            self.report();
+            let table = self.job.table.facts.display_name();
+            self.context.reporter.report(Phase::Data, Some(table));
+        }
+        Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::catalog::{get, one_row};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::monitor::Phase;
-use crate::session;
+use crate::session::{self, execute};
 
 use super::reporter::{Cancellers, Reporter};
 
@@ -224,10 +224,6 @@ async fn lock(connection: &Connection, tables: &[Lockable]) -> Result<()> {
         .await?;
     }
     Ok(())
-}
-
-pub(super) async fn execute(connection: &Connection, what: &str, sql: &str) -> Result<()> {
-    connection.batch_execute(sql).await.map_err(|error| Error::sql(what, &error))
 }
 
 /// Counts attempts that failed for want of a lock, or because definitions changed under them.

@@ -10,8 +10,8 @@ use crate::connect::Connection;
 use crate::error::{Error, Result};
 use crate::manifest::{NotProved, Part, Warning};
 use crate::part::PartWriter;
+use crate::session::execute;
 
-use super::hold::execute;
 use super::run::Context;
 
 /// Largest `lock_timeout` of a server.

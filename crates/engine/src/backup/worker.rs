@@ -11,11 +11,10 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc};
 use crate::connect::Connection;
 use crate::error::{Error, Result};
 use crate::manifest::Range;
-use crate::session::{self, quote_literal};
+use crate::session::{self, execute, quote_literal};
 
 use super::copy_out::copy_range;
 use super::dispatcher::{Job, TableWork};
-use super::hold::execute;
 use super::run::Context;
 
 /// How long a worker waits for a table's lock, in the server's notation.

@@ -170,12 +170,11 @@ pub(crate) async fn tables_with_floats(client: &Client) -> Result<HashSet<(Strin
 
 async fn types(client: &Client, tables: &[u32]) -> Result<Types> {
     // The same few look-ups serve the way down and the description of each type on it.
-    let parts = TYPE_PARTS;
     let sql = format!(
         "WITH RECURSIVE used(oid) AS (\
           SELECT DISTINCT a.atttypid FROM pg_attribute a \
             WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped \
-          UNION SELECT x.part FROM used JOIN pg_type t ON t.oid = used.oid CROSS JOIN LATERAL ({parts}) AS x(part)) \
+          UNION SELECT x.part FROM used JOIN pg_type t ON t.oid = used.oid CROSS JOIN LATERAL ({TYPE_PARTS}) AS x(part)) \
         SELECT t.oid, concat_ws(' ', n.nspname, t.typname, t.typtype, t.typtypmod, \
             (SELECT string_agg(quote_literal(l.enumlabel), ',' ORDER BY l.enumsortorder) \
                FROM pg_enum l WHERE l.enumtypid = t.oid), \
@@ -185,7 +184,7 @@ async fn types(client: &Client, tables: &[u32]) -> Result<Types> {
             (SELECT e.extname || ' ' || e.extversion FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid \
                WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e' \
                  AND d.refclassid = 'pg_extension'::regclass LIMIT 1)), \
-          ARRAY(SELECT x.part FROM ({parts}) AS x(part) ORDER BY 1) \
+          ARRAY(SELECT x.part FROM ({TYPE_PARTS}) AS x(part) ORDER BY 1) \
         FROM used JOIN pg_type t ON t.oid = used.oid JOIN pg_namespace n ON n.oid = t.typnamespace"
     );
     let mut types = Types { described: BTreeMap::new(), parts: BTreeMap::new() };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::TryStreamExt as _;
 use tokio::task::JoinSet;
 
 use super::Run;
@@ -14,7 +14,7 @@ use crate::manifest::{Content, DatabaseManifest, Table, Warning};
 use crate::part::PartReader;
 use crate::proof::Proof;
 use crate::restore::compare;
-use crate::restore::ranges::{RangeReader, read_chunk};
+use crate::restore::ranges::{RangeReader, read_chunks};
 use crate::restore::workers::next_finished;
 use crate::row_hash::RowHasher;
 
@@ -57,9 +57,7 @@ impl Run {
         let mut ranges = RangeReader::new(&self.repository, &table.ranges);
         let mut too_long = 0;
         while let Some(range) = ranges.next().await? {
-            let mut chunks = stream::iter(range.chunks)
-                .map(|chunk| read_chunk(&self.repository, chunk))
-                .buffered(2);
+            let mut chunks = read_chunks(&self.repository, range.chunks);
             while let Some(chunk) = chunks.try_next().await? {
                 let bytes = chunk.len() as u64;
                 hasher.update(&chunk);

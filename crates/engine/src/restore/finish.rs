@@ -16,7 +16,7 @@ use super::settings::assignment;
 use super::temporary::{end_sessions, in_use, open_maintenance};
 use crate::error::{Error, Result};
 use crate::monitor::Phase;
-use crate::session::{quote_identifier, quote_literal};
+use crate::session::{self, quote_identifier, quote_literal};
 
 /// How often the rename is tried while other sessions are in the database, and the time between.
 const RENAME_ATTEMPTS: u32 = 40;
@@ -124,5 +124,5 @@ impl Context {
 }
 
 async fn execute(client: &Client, statement: &str) -> Result<()> {
-    client.batch_execute(statement).await.map_err(|e| Error::sql("give the database its name", &e))
+    session::execute(client, "give the database its name", statement).await
 }

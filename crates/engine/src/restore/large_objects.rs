@@ -14,7 +14,7 @@ use super::stored_objects::StoredObjects;
 use crate::error::{Error, Result};
 use crate::manifest::LargeObject;
 use crate::monitor::Phase;
-use crate::session::{quote_identifier, quote_literal};
+use crate::session::{self, quote_identifier, quote_literal};
 
 /// Bytes of one statement.
 const PAGE_BYTES: usize = 1024 * 1024;
@@ -132,5 +132,5 @@ fn add(sql: &mut String, statement: &str) {
 }
 
 async fn execute(session: &Client, sql: &str) -> Result<()> {
-    session.batch_execute(sql).await.map_err(|e| Error::sql("make large objects", &e))
+    session::execute(session, "make large objects", sql).await
 }

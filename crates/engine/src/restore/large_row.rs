@@ -7,18 +7,19 @@
 //! temporary table behind.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 
 use bytes::Bytes;
 use coffer_store::{ChunkRef, Repository};
 use futures::sink::SinkExt as _;
-use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, BoxStream, Stream, TryStreamExt as _};
 use tokio_postgres::{Client, Statement};
 
-use super::ranges::read_chunk;
+use super::ranges::read_chunks;
 use crate::error::{Error, Result};
 use crate::large_row::{Kind, kinds};
 use crate::manifest::Table;
-use crate::session::{quote_identifier, quote_literal};
+use crate::session::{self, quote_identifier, quote_literal};
 
 /// Text of a row that still goes by COPY, which allows a little less than twice that.
 pub const COPY_ROW_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -26,11 +27,11 @@ pub const COPY_ROW_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Text of a value that is kept in memory until its row is complete; longer ones go to the server in pieces.
 const SHORT_VALUE_BYTES: usize = 256 * 1024;
 
+/// What fails when a statement here does.
+const LOAD: &str = "load a large row";
+
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
-
-/// Chunks read ahead.
-const CHUNKS_AHEAD: usize = 2;
 
 /// The text of a range, taken in runs of bytes.
 pub(super) struct RangeText<'a> {
@@ -40,16 +41,23 @@ pub(super) struct RangeText<'a> {
 
 impl<'a> RangeText<'a> {
     pub(super) fn new(repository: &'a Repository, chunks: &[ChunkRef]) -> Self {
-        let chunks: Vec<_> = chunks.to_vec();
-        let chunks = stream::iter(chunks)
-            .map(move |chunk| read_chunk(repository, chunk))
-            .buffered(CHUNKS_AHEAD)
-            .boxed();
-        Self { chunks, rest: Bytes::new() }
+        Self { chunks: read_chunks(repository, chunks.to_vec()), rest: Bytes::new() }
+    }
+
+    /// The next `bytes` of it.
+    pub(super) fn run(&mut self, bytes: u64) -> impl Stream<Item = Result<Bytes>> + Send {
+        stream::try_unfold((self, bytes), |(text, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let piece = text.take(left).await?;
+            let left = left - piece.len() as u64;
+            Ok(Some((piece, (text, left))))
+        })
     }
 
     /// At most `most` bytes, and at least one.
-    pub(super) async fn take(&mut self, most: u64) -> Result<Bytes> {
+    async fn take(&mut self, most: u64) -> Result<Bytes> {
         while self.rest.is_empty() {
             let next = self.chunks.try_next().await?;
             self.rest = next.ok_or_else(|| Error::Manifest {
@@ -93,11 +101,9 @@ impl<'a> LargeRowLoader<'a> {
         let add = "INSERT INTO pg_temp.coffer_pieces VALUES ($1, $2, $3)";
         let add = self.client.prepare(add).await.map_err(failed)?;
         let mut row = Row::new(self, add);
-        let mut left = length;
-        while left > 0 {
-            let bytes = text.take(left).await?;
-            left -= bytes.len() as u64;
-            row.take(&bytes).await?;
+        let mut pieces = pin!(text.run(length));
+        while let Some(piece) = pieces.try_next().await? {
+            row.take(&piece).await?;
         }
         let long = row.finish()?;
         self.insert(long).await
@@ -189,12 +195,12 @@ impl<'a> LargeRowLoader<'a> {
     }
 
     async fn execute(&self, sql: &str) -> Result<()> {
-        self.client.batch_execute(sql).await.map_err(failed)
+        session::execute(self.client, LOAD, sql).await
     }
 }
 
 fn failed(error: tokio_postgres::Error) -> Error {
-    Error::sql("load a large row", &error)
+    Error::sql(LOAD, &error)
 }
 
 /// One value of a row.

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures::sink::SinkExt as _;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{Stream, TryStreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
 use super::context::Context;
 use super::large_row::{LargeRowLoader, RangeText};
-use super::ranges::{RangeReader, read_chunk};
+use super::ranges::{RangeReader, read_chunks};
 use super::workers::finish_all;
 use crate::catalog::relation::partition_root;
 use crate::connect::Connection;
@@ -23,13 +23,10 @@ use crate::error::{Error, Result};
 use crate::manifest::{Range, Table};
 use crate::monitor::Phase;
 use crate::part::PartReader;
-use crate::session::{qualified, quote_identifier, quote_literal};
+use crate::session::{execute, qualified, quote_identifier, quote_literal};
 
 /// Ranges that are known before a worker takes them, per worker.
 const RANGES_AHEAD: usize = 4;
-
-/// Chunks that are read ahead of the server, per worker; one more is being sent.
-const CHUNKS_AHEAD: usize = 2;
 
 /// The row does not belong into this partition (`check_violation`).
 const WRONG_PARTITION: &str = "23514";
@@ -159,22 +156,30 @@ impl Context {
         table: &Table,
         range: &Range,
     ) -> Result<()> {
-        if !range.large_rows.is_empty() {
-            return self.copy_with_large_rows(session, into, table, range).await;
+        if range.large_rows.is_empty() {
+            let text = read_chunks(&self.repository, range.chunks.clone());
+            return self.copy_text(session, into, table, text).await;
         }
-        let (schema, name) = into;
+        self.copy_with_large_rows(session, into, table, range).await
+    }
+
+    /// One COPY of all the text that comes.
+    async fn copy_text(
+        &self,
+        session: &Connection,
+        (schema, name): (&str, &str),
+        table: &Table,
+        text: impl Stream<Item = Result<Bytes>>,
+    ) -> Result<()> {
         let failed = |error: &tokio_postgres::Error| {
             relate(Error::sql(format!("copy into {schema}.{name}"), error), table)
         };
         let statement = copy_statement(schema, name, table, &self.manifest.database.encoding);
         let sink = session.copy_in::<_, Bytes>(&statement).await.map_err(|e| failed(&e))?;
-        futures::pin_mut!(sink);
-        let mut chunks = stream::iter(range.chunks.iter().copied())
-            .map(|chunk| read_chunk(&self.repository, chunk))
-            .buffered(CHUNKS_AHEAD);
-        while let Some(chunk) = chunks.try_next().await? {
-            let bytes = chunk.len() as u64;
-            if let Err(error) = sink.send(chunk).await {
+        futures::pin_mut!(sink, text);
+        while let Some(piece) = text.try_next().await? {
+            let bytes = piece.len() as u64;
+            if let Err(error) = sink.send(piece).await {
                 // The server's own words come with the end of the COPY.
                 return Err(sink.finish().await.map_or_else(|e| failed(&e), |_| failed(&error)));
             }
@@ -194,12 +199,13 @@ impl Context {
         table: &Table,
         range: &Range,
     ) -> Result<()> {
-        execute(session, "BEGIN").await?;
+        let what = "load rows";
+        execute(session, what, "BEGIN").await?;
         match self.copy_in_turns(session, into, table, range).await {
-            Ok(()) => execute(session, "COMMIT").await,
+            Ok(()) => execute(session, what, "COMMIT").await,
             Err(error) => {
                 // What matters is the first error.
-                drop(execute(session, "ROLLBACK").await);
+                drop(execute(session, what, "ROLLBACK").await);
                 Err(relate(error, table))
             }
         }
@@ -209,13 +215,13 @@ impl Context {
     async fn copy_in_turns(
         &self,
         session: &Connection,
-        (schema, name): (&str, &str),
+        into: (&str, &str),
         table: &Table,
         range: &Range,
     ) -> Result<()> {
+        let name = qualified(into.0, into.1);
         let encoding = &self.manifest.database.encoding;
-        let statement = copy_statement(schema, name, table, encoding);
-        let loader = LargeRowLoader::new(session, qualified(schema, name), table, encoding).await?;
+        let loader = LargeRowLoader::new(session, name, table, encoding).await?;
         let mut text = RangeText::new(&self.repository, &range.chunks);
         let large: u64 = range.large_rows.iter().sum();
         let mut lines = range.content.text_bytes.saturating_sub(large);
@@ -224,45 +230,19 @@ impl Context {
                 lines += bytes;
                 continue;
             }
-            self.copy_lines(session, &statement, &mut text, std::mem::take(&mut lines)).await?;
+            if lines > 0 {
+                self.copy_text(session, into, table, text.run(std::mem::take(&mut lines))).await?;
+            }
             loader.load(&mut text, *bytes).await?;
             self.counters.add_bytes(*bytes);
             self.counters.add_rows(1);
             self.report(Phase::Load, None);
         }
-        self.copy_lines(session, &statement, &mut text, lines).await
-    }
-
-    async fn copy_lines(
-        &self,
-        session: &Connection,
-        statement: &str,
-        text: &mut RangeText<'_>,
-        mut bytes: u64,
-    ) -> Result<()> {
-        if bytes == 0 {
-            return Ok(());
+        if lines > 0 {
+            self.copy_text(session, into, table, text.run(lines)).await?;
         }
-        let failed = |error| Error::sql("copy rows", &error);
-        let sink = session.copy_in::<_, Bytes>(statement).await.map_err(failed)?;
-        futures::pin_mut!(sink);
-        while bytes > 0 {
-            let piece = text.take(bytes).await?;
-            bytes -= piece.len() as u64;
-            self.counters.add_bytes(piece.len() as u64);
-            if let Err(error) = sink.send(piece).await {
-                return Err(sink.finish().await.map_or_else(failed, |_| failed(error)));
-            }
-            self.report(Phase::Load, None);
-        }
-        let rows = sink.finish().await.map_err(failed)?;
-        self.counters.add_rows(rows);
         Ok(())
     }
-}
-
-async fn execute(session: &Client, sql: &str) -> Result<()> {
-    session.batch_execute(sql).await.map_err(|e| Error::sql("load rows", &e))
 }
 
 /// `COPY … FROM STDIN` in the encoding of the stored text, which is that of the database.

@@ -20,6 +20,7 @@ use super::workers::finish_all;
 use crate::catalog::sequence::positions;
 use crate::catalog::shape::{SHORTEST_FLOATS_SINCE, tables_with_floats};
 use crate::connect::Connection;
+use crate::copy_text::{block_condition, copy_out_statement};
 use crate::error::{Error, Result};
 use crate::large_row::{LargeRows, TextSink};
 use crate::manifest::{Content, LargeObject, NotProved, Table};
@@ -27,7 +28,7 @@ use crate::monitor::Phase;
 use crate::part::PartReader;
 use crate::proof::Proof;
 use crate::row_hash::{LargeObjectHasher, RowHasher};
-use crate::session::{qualified, quote_identifier, quote_literal};
+use crate::session::qualified;
 
 /// Blocks read by one statement (64 MiB of 8 KiB blocks), where the server can read by blocks.
 const BLOCKS_AT_ONCE: u64 = 8192;
@@ -213,8 +214,8 @@ impl Context {
         let encoding = &self.manifest.database.encoding;
         let mut condition = read_condition(table, piece.blocks);
         let mut hasher = RowHasher::new(self.repository.row_hash_key());
+        let name = qualified(&table.schema, &table.name);
         if table.large_rows > 0 {
-            let name = qualified(&table.schema, &table.name);
             let limit = self.request.options.large_row_bytes;
             if let Some(rows) = LargeRows::of(session, &name, &table.columns, limit).await? {
                 for place in rows.find(session, &condition).await? {
@@ -223,7 +224,7 @@ impl Context {
                 condition = rows.without(&condition);
             }
         }
-        let statement = read_statement(table, &condition, encoding);
+        let statement = copy_out_statement(&name, &table.columns, &condition, encoding);
         let rows = session.copy_out(&statement).await.map_err(failed)?;
         futures::pin_mut!(rows);
         while let Some(bytes) = rows.try_next().await.map_err(failed)? {
@@ -310,28 +311,9 @@ fn forbidden_reason() -> String {
 /// Rows of a piece: `WHERE …`, or nothing for all of the table.
 fn read_condition(table: &Table, blocks: Option<(u64, Option<u64>)>) -> String {
     match blocks {
-        Some((start, end)) => {
-            let end = end.map_or_else(String::new, |end| format!(" AND ctid < '({end},0)'"));
-            format!("WHERE ctid >= '({start},0)'{end}")
-        }
+        Some((start, end)) => block_condition(start, end),
         None => table.extension_condition.clone().unwrap_or_default(),
     }
-}
-
-/// `COPY … TO STDOUT` of what the backup read: columns by name in the manifest's order.
-fn read_statement(table: &Table, condition: &str, encoding: &str) -> String {
-    let columns: Vec<_> =
-        table.columns.iter().map(|column| quote_identifier(&column.name)).collect();
-    let (columns, name) = (columns.join(", "), qualified(&table.schema, &table.name));
-    let encoding = quote_literal(encoding);
-    if condition.is_empty() && !columns.is_empty() {
-        return format!(
-            "COPY {name} ({columns}) TO STDOUT WITH (FORMAT text, ENCODING {encoding})"
-        );
-    }
-    format!(
-        "COPY (SELECT {columns} FROM ONLY {name} {condition}) TO STDOUT WITH (FORMAT text, ENCODING {encoding})"
-    )
 }
 
 impl TextSink for RowHasher {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use coffer_store::{ChunkRef, Repository};
+use futures::stream::{self, BoxStream, StreamExt as _};
 
 use crate::error::{Error, Result};
 use crate::manifest::{Range, Ranges};
@@ -34,7 +35,16 @@ impl RangeReader {
     }
 }
 
-/// One chunk's plain bytes.
-pub(crate) async fn read_chunk(repository: &Repository, chunk: ChunkRef) -> Result<Bytes> {
-    repository.read_chunk(&chunk).await.map_err(Error::store("read rows"))
+/// Chunks that are read ahead of who takes them; one more is being taken.
+const CHUNKS_AHEAD: usize = 2;
+
+/// The text in these chunks, in order.
+pub(crate) fn read_chunks(
+    repository: &Repository,
+    chunks: Vec<ChunkRef>,
+) -> BoxStream<'_, Result<Bytes>> {
+    let read = move |chunk: ChunkRef| async move {
+        repository.read_chunk(&chunk).await.map_err(Error::store("read rows"))
+    };
+    stream::iter(chunks).map(read).buffered(CHUNKS_AHEAD).boxed()
 }

@@ -55,8 +55,9 @@ fn statements_read_what_the_backup_read() {
         extension: Some("x".to_owned()),
         ..sample::table("s", "t", "b")
     };
-    let statement =
-        |table: &Table, blocks| read_statement(table, &read_condition(table, blocks), "UTF8");
+    let statement = |table: &Table, blocks| {
+        copy_out_statement("\"s\".\"t\"", &table.columns, &read_condition(table, blocks), "UTF8")
+    };
     let with = " TO STDOUT WITH (FORMAT text, ENCODING 'UTF8')";
     let whole = format!("COPY (SELECT \"b\" FROM ONLY \"s\".\"t\" WHERE b <> ''){with}");
     assert_eq!(statement(&table, None), whole);
