@@ -73,6 +73,8 @@ pub struct BackupOptions {
     pub lock_timeout: Duration,
     /// Attempts to get all locks, the snapshot and the schema.
     pub lock_attempts: u32,
+    /// User mappings of foreign servers are kept, with the passwords that are in them. Those left out are named.
+    pub user_mappings: bool,
     /// The recovery point to refer to where content is equal, usually the newest.
     pub previous: Option<String>,
 }
@@ -91,6 +93,7 @@ impl Default for BackupOptions {
             zstd_level: 1,
             lock_timeout: Duration::from_secs(10),
             lock_attempts: 5,
+            user_mappings: true,
             previous: None,
         }
     }

@@ -24,7 +24,9 @@ use crate::manifest::{DatabaseManifest, MaterializedView, Role, Sequence, Warnin
 use crate::monitor::{Counters, Monitor, Phase};
 use crate::part::PartReader;
 use crate::proof::Proof;
+use crate::restore::role_map::RoleMap;
 use crate::restore::schema::read_toc;
+use crate::selection::{Selected, Selection};
 use crate::verify::describe_recovery_point;
 
 /// Name of the roles' file in the archive's directory; `pg_restore` ignores it.
@@ -48,6 +50,10 @@ pub struct FilesRequest {
     pub prefix: String,
     /// Tables written at the same time.
     pub workers: usize,
+    /// What of it.
+    pub selection: Selection,
+    /// Roles that have another name where the archive will be restored.
+    pub role_map: RoleMap,
 }
 
 /// What was written.
@@ -71,7 +77,7 @@ pub struct FilesOutcome {
 ///
 /// # Errors
 /// [`Error::Unsupported`] with code `FilesExist` when the name is taken and `FilePrefix` when it is no name,
-/// [`Error::ProofFailed`] when the rows are not those of the manifest, [`Error::Cancelled`], and failures of the store or of
+/// [`Error::Preflight`] when the choice names what is not there, [`Error::ProofFailed`] when the rows are not those of the manifest, [`Error::Cancelled`], and failures of the store or of
 /// the file system. Whatever was written under the temporary name is removed.
 pub async fn restore_files(
     request: FilesRequest,
@@ -92,7 +98,7 @@ pub async fn restore_files(
     let written = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Error::Cancelled),
-        written = Box::pin(run.write(&request.recovery_point_id)) => written,
+        written = Box::pin(run.write(&request)) => written,
     };
     workers_ended(run).await;
     let written = written?;
@@ -123,22 +129,30 @@ struct Run {
 }
 
 impl Run {
-    async fn write(self: &Arc<Self>, recovery_point_id: &str) -> Result<FilesOutcome> {
+    async fn write(self: &Arc<Self>, request: &FilesRequest) -> Result<FilesOutcome> {
         self.report(None);
-        let manifest = describe_recovery_point(&self.repository, recovery_point_id).await?;
-        let mut builder =
-            archive::ArchiveBuilder::new(read_toc(&self.repository, &manifest).await?);
-        let mut proof = self.write_tables(&manifest, &mut builder).await?;
-        self.write_large_objects(&manifest, &mut builder, &mut proof).await?;
+        let manifest =
+            describe_recovery_point(&self.repository, &request.recovery_point_id).await?;
+        let mut toc = read_toc(&self.repository, &manifest).await?;
+        let selected =
+            request.selection.apply(&mut toc, &manifest.extensions).map_err(Error::Preflight)?;
+        request.role_map.apply(&mut toc);
+        let mut builder = archive::ArchiveBuilder::new(toc);
+        let mut proof = self.write_tables(&manifest, &selected, &mut builder).await?;
+        if selected.has_large_objects() {
+            let map = &request.role_map;
+            self.write_large_objects(&manifest, map, &mut builder, &mut proof).await?;
+        }
         if !proof.differences.is_empty() {
             return Err(Error::ProofFailed { differences: proof.differences });
         }
         proof.equal = true;
-        self.add_positions_and_refreshes(&manifest, &mut builder).await?;
-        self.write_small_files(&manifest, builder).await?;
+        self.add_positions_and_refreshes(&manifest, &selected, &mut builder).await?;
+        self.write_small_files(&manifest, &request.role_map, builder).await?;
         let (files, bytes) = measure(&self.directory)?;
         let rows = proof.rows;
         let mut warnings = manifest.warnings;
+        warnings.extend(selected.warnings);
         warnings.extend(self.too_long.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
         Ok(FilesOutcome { path: PathBuf::new(), files, bytes, rows, proof, warnings })
     }
@@ -146,15 +160,20 @@ impl Run {
     async fn add_positions_and_refreshes(
         &self,
         manifest: &DatabaseManifest,
+        selected: &Selected,
         builder: &mut archive::ArchiveBuilder,
     ) -> Result<()> {
         let mut sequences = PartReader::new(&self.repository, &manifest.sequences);
         while let Some(sequence) = sequences.next::<Sequence>().await? {
-            builder.sequence(&sequence)?;
+            if selected.has_named(&sequence.schema, &sequence.name) {
+                builder.sequence(&sequence)?;
+            }
         }
         let mut views = PartReader::new(&self.repository, &manifest.materialized_views);
         while let Some(view) = views.next::<MaterializedView>().await? {
-            builder.refresh(&view)?;
+            if selected.has_named(&view.schema, &view.name) {
+                builder.refresh(&view)?;
+            }
         }
         Ok(())
     }
@@ -163,6 +182,7 @@ impl Run {
     async fn write_small_files(
         &self,
         manifest: &DatabaseManifest,
+        role_map: &RoleMap,
         builder: archive::ArchiveBuilder,
     ) -> Result<()> {
         for (name, text) in builder.large_object_lists() {
@@ -170,8 +190,14 @@ impl Run {
         }
         let mut roles = Vec::new();
         let mut reader = PartReader::new(&self.repository, &manifest.roles);
-        while let Some(role) = reader.next::<Role>().await? {
-            roles.push(role);
+        while let Some(mut role) = reader.next::<Role>().await? {
+            for membership in &mut role.member_of {
+                membership.role = role_map.name(&membership.role).to_owned();
+            }
+            // A mapped role is there, under its other name.
+            if role_map.name(&role.name) == role.name {
+                roles.push(role);
+            }
         }
         self.write_file(ROLES_FILE, roles_sql::roles_sql(&roles).as_bytes())?;
         self.write_file("toc.dat", &builder.finish().write())

@@ -25,6 +25,7 @@ pub mod part;
 pub mod proof;
 pub mod restore;
 pub mod row_hash;
+pub mod selection;
 pub mod session;
 pub mod tools;
 pub mod verify;
@@ -39,8 +40,9 @@ pub use large_row::LARGE_ROW_BYTES;
 pub use monitor::{Monitor, Phase, Progress, SilentMonitor};
 pub use proof::{Difference, Proof};
 pub use restore::{
-    COPY_ROW_BYTES_MAX, Preflight, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMode,
-    TEMPORARY_PREFIX, drop_temporary_database, restore_database, restore_preflight,
+    COPY_ROW_BYTES_MAX, Preflight, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMap,
+    RoleMode, TEMPORARY_PREFIX, drop_temporary_database, restore_database, restore_preflight,
 };
+pub use selection::{SelectedItem, Selection};
 pub use tools::Tools;
 pub use verify::{describe_recovery_point, verify_recovery_point};

@@ -292,6 +292,23 @@ pub enum Ranges {
     Listed(Part),
 }
 
+impl Ranges {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Inline(ranges) => ranges.len() as u64,
+            Self::Listed(part) => part.items,
+        }
+    }
+
+    /// There are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// More ranges than this are kept as a list of their own.
 pub const INLINE_RANGES_MAX: usize = 16;
 

@@ -23,6 +23,7 @@ mod preflight;
 mod prove;
 pub(crate) mod ranges;
 mod refresh;
+pub(crate) mod role_map;
 mod roles;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -43,12 +44,14 @@ use self::context::Context;
 pub use self::identity::database_oid;
 pub use self::large_row::COPY_ROW_BYTES_MAX;
 pub use self::preflight::{Preflight, restore_preflight};
+pub use self::role_map::{ROLE_MAP_MAX, RoleMap};
 pub use self::temporary::{TEMPORARY_PREFIX, drop_temporary_database};
 use crate::connect::ConnectOptions;
 use crate::error::{Error, Result};
 use crate::manifest::Warning;
 use crate::monitor::{Monitor, Phase};
 use crate::proof::Proof;
+use crate::selection::Selection;
 use crate::tools::Tools;
 
 /// What to restore where.
@@ -67,6 +70,10 @@ pub struct RestoreRequest {
     pub recovery_point_id: String,
     /// How.
     pub options: RestoreOptions,
+    /// What of it.
+    pub selection: Selection,
+    /// Roles that have another name in the target.
+    pub role_map: RoleMap,
     /// Directory for the archive of the schema while the restore runs; made when absent.
     pub work_dir: PathBuf,
 }

@@ -16,6 +16,7 @@ use crate::manifest::{
     DatabaseManifest, ENGINE_FORMAT, NotProved, SchemaArchive, Snapshot, Totals, Warning,
 };
 use crate::monitor::{Monitor, Phase};
+use crate::selection;
 use crate::session;
 
 use super::collector::{Collected, collect};
@@ -100,7 +101,10 @@ impl Run {
             database::marks(&free, server.in_recovery).await?,
             previous.marks(),
         );
-        let (hold, toc) = self.hold_and_schema(&free, &server, &report).await?;
+        let (hold, mut toc) = self.hold_and_schema(&free, &server, &report).await?;
+        if !self.request.options.user_mappings {
+            toc = selection::without_user_mappings(toc, &mut warnings)?;
+        }
         if hold.retaken > 0 {
             let message = format!(
                 "the snapshot was taken {} times: tables were rewritten meanwhile",

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::manifest::{Content, DatabaseManifest};
 use crate::proof::Proof;
 use crate::restore::compare;
+use crate::restore::role_map::RoleMap;
 use crate::restore::stored_objects::StoredObjects;
 use crate::row_hash::LargeObjectHasher;
 
@@ -18,12 +19,15 @@ impl Run {
     pub(super) async fn write_large_objects(
         &self,
         manifest: &DatabaseManifest,
+        role_map: &RoleMap,
         builder: &mut ArchiveBuilder,
         proof: &mut Proof,
     ) -> Result<()> {
         let mut content = Content::default();
         let mut objects = StoredObjects::new(&self.repository, &manifest.large_objects);
-        while let Some(object) = objects.next().await? {
+        while let Some(mut object) = objects.next().await? {
+            object.acl = role_map.acl(object.acl.as_deref());
+            object.owner = role_map.name(&object.owner).to_owned();
             let mut file = DataFile::create(&self.directory, &builder.large_object(&object)?)?;
             let mut hasher = LargeObjectHasher::new(self.repository.row_hash_key(), object.oid);
             while let Some(piece) = objects.piece(PIECE_BYTES).await? {

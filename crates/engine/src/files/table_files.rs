@@ -17,6 +17,7 @@ use crate::restore::compare;
 use crate::restore::ranges::{RangeReader, read_chunks};
 use crate::restore::workers::next_finished;
 use crate::row_hash::RowHasher;
+use crate::selection::Selected;
 
 /// Longest line that COPY takes: what the server allocates at once (`MaxAllocSize`), less the end of the text.
 const LINE_BYTES_MAX: u64 = 0x3fff_ffff - 1;
@@ -29,9 +30,11 @@ impl Run {
     pub(super) async fn write_tables(
         self: &Arc<Self>,
         manifest: &DatabaseManifest,
+        selected: &Selected,
         builder: &mut ArchiveBuilder,
     ) -> Result<Proof> {
-        let mut proof = Proof { not_proved: manifest.not_proved.clone(), ..Proof::default() };
+        let mut proof =
+            Proof { not_proved: selected.not_proved(&manifest.not_proved), ..Proof::default() };
         // The list is read here, one table ahead of the workers; only entries of the archive stay in memory.
         let mut tables = PartReader::new(&self.repository, &manifest.tables);
         let mut running = JoinSet::new();
@@ -39,6 +42,9 @@ impl Run {
             let next =
                 if running.len() < self.workers { tables.next::<Table>().await? } else { None };
             if let Some(table) = next {
+                if !selected.has_table(&table) {
+                    continue;
+                }
                 let name = builder.table(&table)?;
                 let run = Arc::clone(self);
                 running.spawn(async move { run.write_table(table, name).await });

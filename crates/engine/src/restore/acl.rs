@@ -128,8 +128,8 @@ pub(crate) fn statements(
     Ok(found)
 }
 
-/// A role name at the start of the text, with or without quotes, and what follows it.
-fn role_name(text: &str) -> Option<(String, &str)> {
+/// A role name at the start of an item, with or without quotes, and what follows it.
+pub(super) fn role_name(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find('=')?;
         return Some((text[..end].to_owned(), &text[end..]));

@@ -8,9 +8,11 @@ use super::target::TargetFacts;
 use super::{RestoreOutcome, RestoreRequest, preflight};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
-use crate::manifest::{DatabaseManifest, Warning};
+use crate::manifest::{DatabaseManifest, Table, Warning};
 use crate::monitor::{Counters, Monitor, Phase, Progress};
+use crate::part::PartReader;
 use crate::proof::Proof;
+use crate::selection::Selected;
 use crate::session;
 
 /// Warnings kept of one restore; there may be as many as objects.
@@ -23,12 +25,53 @@ pub(super) struct Warnings {
     left_out: u64,
 }
 
+/// What a restore will have moved when it is done.
+#[derive(Debug, Clone, Copy, Default)]
+struct Expected {
+    bytes: u64,
+    /// Ranges and large objects.
+    items: u64,
+}
+
+impl Expected {
+    async fn of(
+        repository: &Repository,
+        manifest: &DatabaseManifest,
+        selected: &Selected,
+    ) -> Result<Self> {
+        let mut expected = Self::default();
+        if selected.is_part() {
+            let mut tables = PartReader::new(repository, &manifest.tables);
+            while let Some(table) = tables.next::<Table>().await? {
+                if selected.has_table(&table) {
+                    expected.add(table.content.text_bytes, table.ranges.len());
+                }
+            }
+        } else {
+            expected.add(manifest.totals.content.text_bytes, manifest.totals.ranges);
+        }
+        if selected.has_large_objects() {
+            let objects = &manifest.large_objects.content;
+            expected.add(objects.text_bytes, objects.rows);
+        }
+        Ok(expected)
+    }
+
+    fn add(&mut self, bytes: u64, items: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.items = self.items.saturating_add(items);
+    }
+}
+
 /// One restore.
 pub(super) struct Context {
     pub(super) request: RestoreRequest,
     pub(super) repository: Repository,
     pub(super) manifest: DatabaseManifest,
     pub(super) target: TargetFacts,
+    /// What of the recovery point is restored.
+    pub(super) selected: Selected,
+    totals: Expected,
     /// Sessions that work at the same time: as asked for, as far as the target has room.
     pub(super) workers: usize,
     pub(super) counters: Counters,
@@ -45,7 +88,7 @@ impl Context {
     ) -> Result<Arc<Self>> {
         monitor.report(&Counters::default().progress(Phase::Check));
         let examined = preflight::examine(&request, repository).await?;
-        let preflight::Examined { manifest, target, preflight, refusal } = examined;
+        let preflight::Examined { manifest, target, selected, preflight, refusal } = examined;
         match refusal {
             Some(error) => return Err(error),
             None if !preflight.problems.is_empty() => {
@@ -54,11 +97,14 @@ impl Context {
             None => {}
         }
         let workers = request.options.workers.clamp(1, target.free_connections.max(1));
+        let totals = Expected::of(repository, &manifest, &selected).await?;
         let context = Self {
             request,
             repository: repository.clone(),
             manifest,
             target,
+            selected,
+            totals,
             workers,
             counters: Counters::default(),
             monitor,
@@ -97,10 +143,7 @@ impl Context {
 
     /// Tells where the restore stands.
     pub(super) fn report(&self, phase: Phase, current: Option<String>) {
-        let totals = &self.manifest.totals.content;
-        let objects = &self.manifest.large_objects.content;
-        let bytes_total = Some(totals.text_bytes.saturating_add(objects.text_bytes));
-        let items_total = Some(self.manifest.totals.ranges.saturating_add(objects.rows));
+        let (bytes_total, items_total) = (Some(self.totals.bytes), Some(self.totals.items));
         let progress = self.counters.progress(phase);
         self.monitor.report(&Progress { current, bytes_total, items_total, ..progress });
     }

@@ -63,6 +63,7 @@ impl Context {
     /// Statements for everything but the name.
     fn properties(&self, name: &str) -> Result<Vec<String>> {
         let properties = &self.manifest.database;
+        let map = &self.request.role_map;
         let mut wanted = Vec::new();
         if let Some(comment) = &properties.comment {
             wanted.push(format!("COMMENT ON DATABASE {name} IS {}", quote_literal(comment)));
@@ -80,23 +81,21 @@ impl Context {
                 Some(role) if self.request.options.roles == RoleMode::CreateMissing => {
                     wanted.push(format!(
                         "ALTER ROLE {} IN DATABASE {name} SET {assignment}",
-                        quote_identifier(role)
+                        quote_identifier(map.name(role))
                     ));
                 }
                 Some(_) => {}
             }
         }
         if self.request.options.roles == RoleMode::CreateMissing {
-            let acl =
-                statements(AclObject::Database, name, &properties.owner, properties.acl.as_deref());
+            let owner = map.name(&properties.owner);
+            let acl = map.acl(properties.acl.as_deref());
+            let acl = statements(AclObject::Database, name, owner, acl.as_deref());
             let acl = acl.map_err(|item| Error::Manifest {
                 message: format!("privileges {item:?} are not understood"),
             })?;
             // Late, since who is no superuser may have less to say afterwards; before the privileges, which are the owner's.
-            wanted.push(format!(
-                "ALTER DATABASE {name} OWNER TO {}",
-                quote_identifier(&properties.owner)
-            ));
+            wanted.push(format!("ALTER DATABASE {name} OWNER TO {}", quote_identifier(owner)));
             wanted.extend(acl.into_iter().map(|statement| statement.sql));
         }
         Ok(wanted)

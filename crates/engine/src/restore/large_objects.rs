@@ -28,6 +28,9 @@ const TRANSACTION_BYTES_MAX: u64 = 64 * 1024 * 1024;
 impl Context {
     /// Makes all large objects.
     pub(super) async fn load_large_objects(&self, roles: &Roles) -> Result<()> {
+        if !self.selected.has_large_objects() {
+            return Ok(());
+        }
         let mut objects = StoredObjects::new(&self.repository, &self.manifest.large_objects);
         let Some(mut object) = objects.next().await? else { return Ok(()) };
         let session = self.open().await?;
@@ -93,26 +96,25 @@ impl Context {
         if roles.ignored {
             return Ok(());
         }
-        if roles.can_own(&object.owner) {
-            add(
-                sql,
-                &format!("ALTER LARGE OBJECT {name} OWNER TO {}", quote_identifier(&object.owner)),
-            );
+        let map = &self.request.role_map;
+        let owner = map.name(&object.owner);
+        if roles.can_own(owner) {
+            add(sql, &format!("ALTER LARGE OBJECT {name} OWNER TO {}", quote_identifier(owner)));
         } else {
             self.warn(
                 "OwnerNotSet",
-                format!("large object {name} does not belong to role {:?}", object.owner),
+                format!("large object {name} does not belong to role {owner:?}"),
             );
         }
-        let wanted =
-            statements(AclObject::LargeObject, &name, &object.owner, object.acl.as_deref());
+        let acl = map.acl(object.acl.as_deref());
+        let wanted = statements(AclObject::LargeObject, &name, owner, acl.as_deref());
         let wanted = wanted.map_err(|item| Error::Manifest {
             message: format!("privileges {item:?} are not understood"),
         })?;
         for statement in wanted {
             match &statement.role {
                 // Told above.
-                Some(role) if *role == object.owner && !roles.present.contains(role) => {}
+                Some(role) if role == owner && !roles.present.contains(role) => {}
                 Some(role) if !roles.present.contains(role) => {
                     self.warn(
                         "PrivilegeLost",

@@ -88,6 +88,9 @@ impl Context {
     async fn plan(&self, control: &Client, sender: mpsc::Sender<Task>) -> Result<()> {
         let mut tables = PartReader::new(&self.repository, &self.manifest.tables);
         while let Some(table) = tables.next::<Table>().await? {
+            if !self.selected.has_table(&table) {
+                continue;
+            }
             if table.extension.is_some() {
                 clear(control, &table).await?;
             }

@@ -14,7 +14,7 @@ impl Context {
         let session = self.open().await?;
         let mut reader = PartReader::new(&self.repository, &self.manifest.sequences);
         loop {
-            let batch = next_sequences(&mut reader).await?;
+            let batch = self.next_sequences(&mut reader).await?;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -28,16 +28,19 @@ impl Context {
             done.map_err(|e| Error::sql("set the positions of sequences", &e))?;
         }
     }
-}
 
-/// The next sequences of the list, at most [`SEQUENCES_AT_ONCE`]; none at the end.
-pub(super) async fn next_sequences(reader: &mut PartReader) -> Result<Vec<Sequence>> {
-    let mut batch = Vec::new();
-    while batch.len() < SEQUENCES_AT_ONCE {
-        match reader.next::<Sequence>().await? {
-            Some(sequence) => batch.push(sequence),
-            None => break,
+    /// The next sequences of the list that are restored, at most [`SEQUENCES_AT_ONCE`]; none at the end.
+    pub(super) async fn next_sequences(&self, reader: &mut PartReader) -> Result<Vec<Sequence>> {
+        let mut batch = Vec::new();
+        while batch.len() < SEQUENCES_AT_ONCE {
+            match reader.next::<Sequence>().await? {
+                Some(sequence) if self.selected.has_named(&sequence.schema, &sequence.name) => {
+                    batch.push(sequence);
+                }
+                Some(_) => {}
+                None => break,
+            }
         }
+        Ok(batch)
     }
-    Ok(batch)
 }

@@ -1,5 +1,7 @@
 //! Everything that can stand in the way of a restore, found before the first write and told all at once.
 
+use std::collections::HashSet;
+
 use coffer_store::Repository;
 
 use super::target::{TargetFacts, Wanted};
@@ -8,6 +10,7 @@ use crate::error::{Error, Problem, Result};
 use crate::files::toc::Toc;
 use crate::manifest::{DatabaseManifest, Extension, Role, Warning};
 use crate::part::PartReader;
+use crate::selection::Selected;
 use crate::verify::describe_recovery_point;
 
 /// Names shown in one message.
@@ -17,7 +20,8 @@ const NAMES_SHOWN: usize = 10;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preflight {
     /// A restore would be refused while any of these lasts. Codes: `LowerVersion`, `TargetExists`, `ToolMissing`,
-    /// `CreateDatabase`, `ReadOnly`, `Encoding`, `Locale`, `MissingExtension`, `Connections`, `DatabaseName`.
+    /// `CreateDatabase`, `ReadOnly`, `Encoding`, `Locale`, `MissingExtension`, `Connections`, `DatabaseName`,
+    /// `NotInRecoveryPoint`, `SelectionNames`, `MappedRoleMissing`.
     pub problems: Vec<Problem>,
     /// A restore would work, but not come back in every attribute.
     pub warnings: Vec<Warning>,
@@ -41,6 +45,8 @@ impl Preflight {
 pub(super) struct Examined {
     pub(super) manifest: DatabaseManifest,
     pub(super) target: TargetFacts,
+    /// What was chosen; everything when the choice stands in the way.
+    pub(super) selected: Selected,
     pub(super) preflight: Preflight,
     /// The problem that has an error of its own, when there is one.
     pub(super) refusal: Option<Error>,
@@ -61,25 +67,42 @@ pub async fn restore_preflight(
 pub(super) async fn examine(request: &RestoreRequest, repository: &Repository) -> Result<Examined> {
     temporary::check_name(&request.temporary_database)?;
     let manifest = describe_recovery_point(repository, &request.recovery_point_id).await?;
-    let toc = schema::read_toc(repository, &manifest).await?;
+    let mut toc = schema::read_toc(repository, &manifest).await?;
+    let mut preflight = Preflight::default();
+    let selected =
+        request.selection.apply(&mut toc, &manifest.extensions).unwrap_or_else(|problems| {
+            preflight.problems.extend(problems);
+            Selected::default()
+        });
+    preflight.warnings.extend(selected.warnings.iter().cloned());
     let client = temporary::open_maintenance(&request.target).await?;
     let properties = &manifest.database;
     let mut locales = vec![properties.collate.as_str(), properties.ctype.as_str()];
     locales.dedup();
     let wanted = Wanted { database: &request.database, encoding: &properties.encoding, locales };
     let target = TargetFacts::read(&client, &wanted).await?;
-    let mut preflight = Preflight::default();
     check_server(request, &manifest, &target, &mut preflight);
     check_locale(&manifest, &target, &mut preflight);
-    for extension in &manifest.extensions {
+    for extension in manifest.extensions.iter().filter(|found| selected.has_extension(&found.name))
+    {
         check_extension(extension, &target, &mut preflight);
+    }
+    if selected.is_part()
+        && !selected.has_large_objects()
+        && manifest.large_objects.content.rows > 0
+    {
+        let message = format!(
+            "{} large objects are left out: they belong to no schema; ask for them where columns name them",
+            manifest.large_objects.content.rows
+        );
+        preflight.warning("LargeObjectsLeftOut", message);
     }
     check_rights(&toc, &target, &mut preflight);
     if request.options.roles == RoleMode::CreateMissing {
-        check_roles(repository, &manifest, &target, &mut preflight).await?;
+        check_roles(request, repository, &manifest, &target, &mut preflight).await?;
     }
     let refusal = refusal(request, &manifest, &target);
-    Ok(Examined { manifest, target, preflight, refusal })
+    Ok(Examined { manifest, target, selected, preflight, refusal })
 }
 
 /// Problems that callers tell apart by the error's variant.
@@ -268,16 +291,31 @@ fn check_rights(toc: &Toc, target: &TargetFacts, preflight: &mut Preflight) {
 }
 
 async fn check_roles(
+    request: &RestoreRequest,
     repository: &Repository,
     manifest: &DatabaseManifest,
     target: &TargetFacts,
     preflight: &mut Preflight,
 ) -> Result<()> {
     let mut missing = Vec::new();
+    let mut known = HashSet::new();
     let mut roles = PartReader::new(repository, &manifest.roles);
     while let Some(role) = roles.next::<Role>().await? {
-        if !target.roles.contains(&role.name) {
-            missing.push(role.name);
+        let name = request.role_map.name(&role.name);
+        if name == role.name && !target.roles.contains(name) {
+            missing.push(role.name.clone());
+        }
+        known.insert(role.name);
+    }
+    for (from, to) in request.role_map.pairs() {
+        if !target.roles.contains(to) {
+            let message =
+                format!("role {to:?} is missing, to which {from:?} is mapped; make it first");
+            preflight.problem("MappedRoleMissing", format!("role {to}"), message);
+        } else if !known.contains(from) {
+            let message =
+                format!("role {from:?} is mapped, but the recovery point does not have it");
+            preflight.warning("MappedRoleUnused", message);
         }
     }
     if missing.is_empty() {

@@ -15,7 +15,6 @@ use tokio_postgres::Client;
 use super::compare;
 use super::context::Context;
 use super::load::{Loaded, Name};
-use super::positions::next_sequences;
 use super::workers::finish_all;
 use crate::catalog::sequence::positions;
 use crate::catalog::shape::{SHORTEST_FLOATS_SINCE, tables_with_floats};
@@ -71,7 +70,11 @@ type PieceContent = (u32, Option<Content>);
 impl Context {
     /// Compares tables, sequences and large objects.
     pub(super) async fn prove(self: Arc<Self>, loaded: Arc<Loaded>) -> Result<Proof> {
-        let mut proof = Proof { not_proved: self.manifest.not_proved.clone(), ..Proof::default() };
+        let mut proof = Proof {
+            not_proved: self.selected.not_proved(&self.manifest.not_proved),
+            ..Proof::default()
+        };
+        let known = proof.not_proved.len();
         let mut tables = Arc::clone(&self).read_tables().await?;
         let session = self.open_reading().await?;
         let source_major = self.manifest.source.server_version_num / 10_000;
@@ -81,12 +84,14 @@ impl Context {
         }
         compare_tables(&mut proof, tables, &loaded);
         self.compare_sequences(&session, &mut proof).await?;
-        self.compare_large_objects(&session, &mut proof).await?;
+        if self.selected.has_large_objects() {
+            self.compare_large_objects(&session, &mut proof).await?;
+        }
         if !proof.differences.is_empty() {
             return Err(Error::ProofFailed { differences: proof.differences });
         }
         proof.equal = true;
-        for not in proof.not_proved.iter().skip(self.manifest.not_proved.len()) {
+        for not in proof.not_proved.iter().skip(known) {
             self.warn(
                 "NotReadBack",
                 format!("{} could not be compared: {}", not.object, not.reason),
@@ -140,6 +145,9 @@ impl Context {
         let mut checked = Vec::new();
         let mut tables = PartReader::new(&self.repository, &self.manifest.tables);
         while let Some(mut table) = tables.next::<Table>().await? {
+            if !self.selected.has_table(&table) {
+                continue;
+            }
             checked.push((
                 table.oid,
                 Checked {
@@ -236,7 +244,7 @@ impl Context {
     async fn compare_sequences(&self, session: &Connection, proof: &mut Proof) -> Result<()> {
         let mut reader = PartReader::new(&self.repository, &self.manifest.sequences);
         loop {
-            let batch = next_sequences(&mut reader).await?;
+            let batch = self.next_sequences(&mut reader).await?;
             if batch.is_empty() {
                 return Ok(());
             }

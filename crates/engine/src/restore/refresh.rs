@@ -22,7 +22,7 @@ impl Context {
         let mut views = PartReader::new(&self.repository, &self.manifest.materialized_views);
         let mut session: Option<Connection> = None;
         while let Some(view) = views.next::<MaterializedView>().await? {
-            if !view.populated {
+            if !view.populated || !self.selected.has_named(&view.schema, &view.name) {
                 continue;
             }
             let session = match &mut session {

@@ -67,7 +67,9 @@ impl Context {
         let mut made = Vec::new();
         let mut reader = PartReader::new(&self.repository, &self.manifest.roles);
         while let Some(role) = reader.next::<Role>().await? {
-            if self.target.roles.contains(&role.name) {
+            // A mapped role goes by a name that is there.
+            let is_mapped = self.request.role_map.name(&role.name) != role.name;
+            if is_mapped || self.target.roles.contains(&role.name) {
                 continue;
             }
             let inherit = if role.inherit { "INHERIT" } else { "NOINHERIT" };

@@ -94,6 +94,10 @@ impl Context {
     /// The archive as this restore needs it.
     pub(super) async fn archive_for(&self, roles: &Roles) -> Result<Archive> {
         let mut toc = read_toc(&self.repository, &self.manifest).await?;
+        // It was found to be possible before.
+        let extensions = &self.manifest.extensions;
+        self.request.selection.apply(&mut toc, extensions).map_err(Error::Preflight)?;
+        self.request.role_map.apply(&mut toc);
         self.adapt_owners(&mut toc, roles);
         let path = self.request.work_dir.join(format!("restore-{:016x}", rand::random::<u64>()));
         let mut archive =

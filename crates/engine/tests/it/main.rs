@@ -13,6 +13,7 @@ mod large_rows;
 mod restore_across;
 mod restore_database;
 mod restore_files;
+mod restore_parts;
 mod restore_refusals;
 mod restore_support;
 mod round_trips;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use coffer_engine::files::toc::Toc;
 use coffer_engine::{
-    Error, FilesOutcome, FilesRequest, Monitor, Progress, SilentMonitor, restore_files,
+    Error, FilesOutcome, FilesRequest, Monitor, Progress, RoleMap, Selection, SilentMonitor,
+    restore_files,
 };
 use coffer_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
@@ -16,17 +17,22 @@ use crate::restore_support::{assert_same, dump, dump_with};
 use crate::support::{DATABASE, Fixture};
 
 impl Fixture {
-    fn files_request(&self, point: &str, prefix: &str) -> FilesRequest {
+    pub(crate) fn files_request(&self, point: &str, prefix: &str) -> FilesRequest {
         FilesRequest {
             recovery_point_id: point.to_owned(),
             directory: self.directory.path().join("files"),
             prefix: prefix.to_owned(),
             workers: 3,
+            selection: Selection::default(),
+            role_map: RoleMap::default(),
         }
     }
 
     pub(crate) async fn files(&self, point: &str, prefix: &str) -> Result<FilesOutcome, Error> {
-        let request = self.files_request(point, prefix);
+        self.files_of(self.files_request(point, prefix)).await
+    }
+
+    pub(crate) async fn files_of(&self, request: FilesRequest) -> Result<FilesOutcome, Error> {
         restore_files(request, &self.repository, Arc::new(SilentMonitor), CancellationToken::new())
             .await
     }

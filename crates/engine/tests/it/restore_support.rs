@@ -4,7 +4,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use coffer_engine::{
-    Error, Monitor, RestoreOptions, RestoreOutcome, RestoreRequest, SilentMonitor, restore_database,
+    Error, Monitor, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMap, Selection,
+    SilentMonitor, restore_database,
 };
 use coffer_testkit::PostgresServer;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ impl Fixture {
             tools: self.tools.clone(),
             recovery_point_id: point.to_owned(),
             options: RestoreOptions { workers: 3, ..RestoreOptions::default() },
+            selection: Selection::default(),
+            role_map: RoleMap::default(),
             work_dir: self.work_dir(),
         }
     }

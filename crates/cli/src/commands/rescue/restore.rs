@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
 use coffer_engine::{
-    ConnectOptions, Error, Proof, Tools,
+    ConnectOptions, Error, Proof, RoleMap, Selection, Tools,
     files::{FilesRequest, restore_files},
     manifest::Warning,
     restore::{RestoreOptions, RestoreRequest, RoleMode, TEMPORARY_PREFIX, restore_database},
@@ -189,6 +189,8 @@ fn request(
             roles,
             ..RestoreOptions::default()
         },
+        selection: Selection::default(),
+        role_map: RoleMap::default(),
         work_dir: std::env::temp_dir(),
     })
 }
@@ -241,6 +243,8 @@ async fn export(
         directory: directory.to_owned(),
         prefix: prefix.to_owned(),
         workers: usize::from(tuning.workers),
+        selection: Selection::default(),
+        role_map: RoleMap::default(),
     };
     let watched = Watched::start();
     let outcome = Box::pin(restore_files(

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coffer_engine::Proof;
 use coffer_engine::files::FilesRequest;
 use coffer_engine::manifest::Warning;
 use coffer_engine::restore::{RestoreRequest, database_oid};
+use coffer_engine::{Proof, RoleMap, Selection};
 use serde::{Deserialize, Serialize};
 
 use super::data_run::{WorkDirectory, job_warning, not_proved_warning};
@@ -255,6 +255,8 @@ impl Restore {
             directory: files.staging.clone(),
             prefix: files.prefix.clone(),
             workers: self.app.config.limits.data_workers,
+            selection: Selection::default(),
+            role_map: RoleMap::default(),
         };
         let monitor = Arc::new(JobMonitor::new(run.kind(), "write"));
         let restoring = coffer_engine::files::restore_files(

@@ -5,6 +5,7 @@ use coffer_azure::{
     RestoreTargetInfoBase,
 };
 use coffer_engine::restore::{RestoreOptions, RestoreRequest, TEMPORARY_PREFIX};
+use coffer_engine::{RoleMap, Selection};
 
 use super::data_run::{operation_guid, work_path};
 use super::datasource_access::{DatasourceAccess, datasource_access};
@@ -72,6 +73,8 @@ pub(super) async fn database_target(
             workers: app.config.limits.data_workers,
             ..RestoreOptions::default()
         },
+        selection: Selection::default(),
+        role_map: RoleMap::default(),
         work_dir: work_path(app, run),
     };
     Ok(DatabaseTarget { request, access })
