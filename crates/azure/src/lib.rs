@@ -85,9 +85,10 @@ pub use resource_id::{ResourceId, ResourceIdError};
 pub use restore_request::{
     AzureBackupRecoveryPointBasedRestoreRequest, AzureBackupRecoveryTimeBasedRestoreRequest,
     AzureBackupRehydrationRequest, AzureBackupRestoreRequest,
-    AzureBackupRestoreWithRehydrationRequest, ItemLevelRestoreTargetInfo, RecoveryOption,
-    RestoreFilesTargetInfo, RestoreTargetInfo, RestoreTargetInfoBase, RestoreTargetLocationType,
-    TargetDetails, ValidateRestoreRequestObject,
+    AzureBackupRestoreWithRehydrationRequest, CofferRestoreOptions, ItemLevelRestoreTargetInfo,
+    ItemPathBasedRestoreCriteria, MappedRole, RecoveryOption, RestoreFilesTargetInfo,
+    RestoreTargetInfo, RestoreTargetInfoBase, RestoreTargetLocationType, RestoredPart,
+    RestoredRoles, TargetDetails, ValidateRestoreRequestObject,
 };
 pub use trigger::{
     AbsoluteMarker, AdhocBasedTaggingCriteria, AdhocBasedTriggerContext, BackupCriteria,

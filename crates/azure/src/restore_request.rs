@@ -48,6 +48,57 @@ pub struct AzureBackupRecoveryPointBasedRestoreRequest {
     /// Which of the vault's identities does it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_details: Option<IdentityDetails>,
+    /// What Azure has no place for. Not in the specification: Coffer's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coffer_restore_options: Option<CofferRestoreOptions>,
+}
+
+/// What a restore of PostgreSQL can be asked for beyond Azure's request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CofferRestoreOptions {
+    /// What happens to owners and privileges; missing roles are made by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<RestoredRoles>,
+    /// Roles that have another name in the target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub role_map: Vec<MappedRole>,
+    /// User mappings of foreign servers; restored by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_mappings: Option<RestoredPart>,
+    /// Large objects; restored by default with a whole database, left out with a part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub large_objects: Option<RestoredPart>,
+}
+
+/// A role of the source and what it is called in the target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MappedRole {
+    /// Its name in the source.
+    pub from: String,
+    /// Its name in the target, where it has to exist.
+    pub to: String,
+}
+
+text_enum! {
+    /// What happens to owners and privileges.
+    pub enum RestoredRoles {
+        /// Missing roles are made, without login and password.
+        CreateMissing = "CreateMissing",
+        /// Everything belongs to the restoring role.
+        Ignore = "Ignore",
+    }
+}
+
+text_enum! {
+    /// Whether a part of a recovery point comes back.
+    pub enum RestoredPart {
+        /// It does.
+        Restore = "Restore",
+        /// It does not, and is named.
+        LeaveOut = "LeaveOut",
+    }
 }
 
 /// Asks for the restore of a recovery point that is in the archive.
@@ -118,7 +169,7 @@ tagged! {
         RestoreTargetInfo,
         /// Into files.
         RestoreFilesTargetInfo,
-        /// A part, into a source that exists; not possible for PostgreSQL.
+        /// A part, into a new database.
         ItemLevelRestoreTargetInfo,
     }
 }
@@ -162,6 +213,10 @@ pub struct RestoreFilesTargetInfo {
     pub restore_location: Option<String>,
     /// Where to.
     pub target_details: TargetDetails,
+    /// Which part; all of it by default. Not in the specification: Coffer's own, of the form that
+    /// [`ItemLevelRestoreTargetInfo`] has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_criteria: Option<Vec<Value>>,
 }
 
 /// Where the files of a restore go.
@@ -211,6 +266,19 @@ pub struct ItemLevelRestoreTargetInfo {
     /// The credentials for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub datasource_auth_credentials: Option<AuthCredentials>,
+}
+
+/// A part of what was backed up, by its path.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemPathBasedRestoreCriteria {
+    /// The path.
+    pub item_path: String,
+    /// Whether it begins below what was backed up.
+    pub is_path_relative_to_backup_item: bool,
+    /// Only what begins so below the path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_item_path_prefix: Option<Vec<String>>,
 }
 
 impl AzureBackupRestoreRequest {

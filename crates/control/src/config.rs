@@ -45,6 +45,8 @@ pub struct Config {
     pub restore_allowed_directories: Vec<PathBuf>,
     /// Further directories with `pg_dump` and `pg_restore`.
     pub postgres_tool_directories: Vec<PathBuf>,
+    /// Backups keep the user mappings of foreign servers, with the passwords in their options.
+    pub backup_user_mappings: bool,
     /// What `/metrics` wants as bearer token; without one, only this machine may ask.
     pub metrics_token: Option<SecretString>,
     /// How long a token is good.
@@ -123,6 +125,7 @@ impl Config {
             servers: BTreeMap::new(),
             restore_allowed_directories: vec![data_dir.join("files")],
             postgres_tool_directories: Vec::new(),
+            backup_user_mappings: true,
             metrics_token: None,
             token_lifetime: Duration::from_secs(3600),
             limits: Limits::default(),

@@ -43,6 +43,6 @@ pub use restore::{
     COPY_ROW_BYTES_MAX, Preflight, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMap,
     RoleMode, TEMPORARY_PREFIX, drop_temporary_database, restore_database, restore_preflight,
 };
-pub use selection::{SelectedItem, Selection};
+pub use selection::{SelectedItem, Selection, check_selection};
 pub use tools::Tools;
 pub use verify::{describe_recovery_point, verify_recovery_point};

@@ -20,10 +20,14 @@ mod tests;
 
 use std::collections::HashSet;
 
+use coffer_store::Repository;
+
 use self::graph::Graph;
 use crate::error::{Error, Problem};
 use crate::files::toc::{Entry, Section, Toc};
 use crate::manifest::{Extension, NotProved, Table, Warning};
+use crate::restore::schema::read_toc;
+use crate::verify::describe_recovery_point;
 
 /// Most items of one choice.
 pub const ITEMS_MAX: usize = 10_000;
@@ -185,6 +189,20 @@ impl Selection {
             }
         }
     }
+}
+
+/// Looks whether a recovery point holds what is chosen.
+///
+/// # Errors
+/// [`Error::Preflight`] with what stands in the way; when the recovery point can't be read.
+pub async fn check_selection(
+    selection: &Selection,
+    recovery_point_id: &str,
+    repository: &Repository,
+) -> Result<(), Error> {
+    let manifest = describe_recovery_point(repository, recovery_point_id).await?;
+    let mut toc = read_toc(repository, &manifest).await?;
+    selection.apply(&mut toc, &manifest.extensions).map(drop).map_err(Error::Preflight)
 }
 
 /// A choice, looked up in one recovery point.

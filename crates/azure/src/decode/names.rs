@@ -335,6 +335,10 @@ const NEIGHBOURS: &[&str] = &[
     "version",
 ];
 
+/// Names of Coffer's own, which are in no specification.
+const COFFER: &[&str] =
+    &["cofferRestoreOptions", "from", "largeObjects", "roleMap", "roles", "to", "userMappings"];
+
 /// Members whose own members are not ours to touch: keys chosen by users, and what only the service
 /// writes, where a `null` has its place.
 const OPAQUE: &[&str] = &[
@@ -351,6 +355,7 @@ static CANONICAL: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     DATA_PROTECTION
         .iter()
         .chain(NEIGHBOURS)
+        .chain(COFFER)
         .map(|name| (name.to_ascii_lowercase(), *name))
         .collect()
 });

@@ -3,6 +3,7 @@
 //! This is the promise that nobody depends on a running Coffer to get their data back, so nothing here may need one.
 //! Nothing is written to the storage location.
 
+mod choice;
 mod list;
 mod locate;
 mod restore;

@@ -52,6 +52,7 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
         "COFFER_POSTGRES_TOOL_DIRECTORIES" => {
             config.postgres_tool_directories = directories(value)?;
         }
+        "COFFER_BACKUP_USER_MAPPINGS" => config.backup_user_mappings = parse(name, value)?,
         "COFFER_METRICS_TOKEN" => config.metrics_token = Some(value.to_owned().into()),
         "COFFER_TOKENS_LIFETIME_SECONDS" => config.token_lifetime = seconds(name, value)?,
         "COFFER_LIMITS_BODY_BYTES" => limits.body_bytes = parse(name, value)?,

@@ -67,6 +67,7 @@ struct File {
     storage: BTreeMap<String, String>,
     servers: BTreeMap<String, ServerConfig>,
     restore: Restore,
+    backup: Backup,
     postgres: Postgres,
     metrics: Metrics,
     tokens: Tokens,
@@ -77,6 +78,12 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct Restore {
     allowed_directories: Option<Vec<PathBuf>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Backup {
+    user_mappings: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -165,6 +172,7 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
         config.postgres_tool_directories =
             directories.into_iter().map(absolute).collect::<Result<_, _>>()?;
     }
+    replace(&mut config.backup_user_mappings, file.backup.user_mappings);
     if file.metrics.token.is_some() {
         config.metrics_token = file.metrics.token;
     }

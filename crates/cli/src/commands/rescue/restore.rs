@@ -16,7 +16,7 @@ use coffer_engine::{
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Location, Watched, locate::Opened};
+use super::{Location, Watched, choice::Choice, locate::Opened};
 use crate::{args::Output, exit::Failure, printer};
 
 /// Where the password comes from when the URI has none: libpq's own variable. A command line can be read by every
@@ -39,6 +39,8 @@ pub(crate) struct Restore {
     #[arg(long, value_enum, default_value_t = Roles::CreateMissing)]
     roles: Roles,
     #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
     tuning: Tuning,
 }
 
@@ -53,6 +55,8 @@ pub(crate) struct Export {
     /// The directory to make; `pg_restore -j` reads it
     #[arg(long, value_name = "DIR")]
     target: String,
+    #[command(flatten)]
+    choice: Choice,
     #[command(flatten)]
     tuning: Tuning,
 }
@@ -133,12 +137,15 @@ impl Restore {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match parse_target(&self.target)? {
             Target::Directory(directory) => {
-                export(&self.location, &self.recovery_point, &directory, &self.tuning).await
+                let part = (self.choice.selection(), self.choice.role_map()?);
+                export(&self.location, &self.recovery_point, &directory, part, &self.tuning).await
             }
             Target::Database(target) => {
+                let part = (self.choice.selection(), self.choice.role_map()?);
                 let storage = self.location.open().await?;
                 let opened = storage.find(&self.recovery_point).await?;
-                let request = request(*target, self.recovery_point, self.roles, &self.tuning)?;
+                let request =
+                    request(*target, self.recovery_point, self.roles, part, &self.tuning)?;
                 let report = database(opened, request).await?;
                 print(self.location.output, &report)
             }
@@ -150,7 +157,8 @@ impl Export {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match parse_target(&self.target)? {
             Target::Directory(directory) => {
-                export(&self.location, &self.recovery_point, &directory, &self.tuning).await
+                let part = (self.choice.selection(), self.choice.role_map()?);
+                export(&self.location, &self.recovery_point, &directory, part, &self.tuning).await
             }
             Target::Database(_) => Err(Failure::Usage(anyhow!(
                 "export writes a directory; for a database there is `coffer rescue restore`"
@@ -169,8 +177,14 @@ fn request(
     mut target: ConnectOptions,
     recovery_point_id: String,
     roles: Roles,
+    (selection, role_map): (Selection, RoleMap),
     tuning: &Tuning,
 ) -> Result<RestoreRequest, Failure> {
+    if matches!(roles, Roles::Ignore) && !role_map.is_empty() {
+        let message =
+            "--roles ignore and --map-role exclude each other: nothing is given to any role";
+        return Err(Failure::Usage(anyhow!(message)));
+    }
     if target.password.is_none() {
         target.password = std::env::var(PASSWORD_VARIABLE).ok().map(Into::into);
     }
@@ -189,8 +203,8 @@ fn request(
             roles,
             ..RestoreOptions::default()
         },
-        selection: Selection::default(),
-        role_map: RoleMap::default(),
+        selection,
+        role_map,
         work_dir: std::env::temp_dir(),
     })
 }
@@ -223,6 +237,7 @@ async fn export(
     location: &Location,
     recovery_point_id: &str,
     target: &Path,
+    (selection, role_map): (Selection, RoleMap),
     tuning: &Tuning,
 ) -> Result<(), Failure> {
     let target = std::path::absolute(target)
@@ -243,8 +258,8 @@ async fn export(
         directory: directory.to_owned(),
         prefix: prefix.to_owned(),
         workers: usize::from(tuning.workers),
-        selection: Selection::default(),
-        role_map: RoleMap::default(),
+        selection,
+        role_map,
     };
     let watched = Watched::start();
     let outcome = Box::pin(restore_files(

@@ -1,14 +1,17 @@
 //! `validateRestore` and `restore`: which requests can be carried out at all.
 
 use coffer_azure::{
-    AzureBackupRecoveryPointBasedRestoreRequest, AzureBackupRestoreRequest,
-    CrossSubscriptionRestoreSettings, DataStoreType, RecoveryOption, ResourceId,
-    RestoreFilesTargetInfo, RestoreTargetInfo, RestoreTargetInfoBase, RestoreTargetLocationType,
+    AuthCredentials, AzureBackupRecoveryPointBasedRestoreRequest, AzureBackupRestoreRequest,
+    CrossSubscriptionRestoreSettings, DataStoreType, Datasource, DatasourceSet, RecoveryOption,
+    ResourceId, RestoreFilesTargetInfo, RestoreTargetInfoBase, RestoreTargetLocationType,
 };
 
 use super::protection_state::{Decision, InstanceAction, decide};
 use super::state::{InstanceState, read_state};
-use super::{Call, Wanted, backup_vault, datasource, errors, instance_row, vault_require_usable};
+use super::{
+    Call, Wanted, backup_vault, datasource, errors, instance_row, restore_choice,
+    vault_require_usable,
+};
 use crate::app::App;
 use crate::db::{self, Resource};
 use crate::error::Error;
@@ -66,6 +69,7 @@ async fn begin(
 ) -> Result<Operation, Error> {
     let mut request = check(request)?;
     let target = check_target(&mut request.restore_target_info).map_err(errors::invalid_input)?;
+    restore_choice::choice(&request.clone().into()).map_err(errors::invalid_input)?;
     let now_us = app.clock.now_us();
     let mut tx = app.db.begin().await?;
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
@@ -139,19 +143,31 @@ fn check(
 
 fn check_target(target: &mut RestoreTargetInfoBase) -> Result<Target, String> {
     match target {
-        RestoreTargetInfoBase::RestoreTargetInfo(target) => check_database_target(target),
+        RestoreTargetInfoBase::RestoreTargetInfo(target) => check_database_target(
+            &target.recovery_option,
+            &target.datasource_info,
+            target.datasource_set_info.as_ref(),
+            target.datasource_auth_credentials.as_mut(),
+        ),
         RestoreTargetInfoBase::RestoreFilesTargetInfo(target) => check_files_target(target),
-        RestoreTargetInfoBase::ItemLevelRestoreTargetInfo(_) => Err(
-            "ItemLevelRestoreTargetInfo is not supported by this version; RestoreTargetInfo and RestoreFilesTargetInfo are.".into(),
+        RestoreTargetInfoBase::ItemLevelRestoreTargetInfo(target) => check_database_target(
+            &target.recovery_option,
+            &target.datasource_info,
+            target.datasource_set_info.as_ref(),
+            target.datasource_auth_credentials.as_mut(),
         ),
     }
 }
 
-fn check_database_target(target: &mut RestoreTargetInfo) -> Result<Target, String> {
-    check_option(&target.recovery_option)?;
-    let database =
-        datasource::check_database(&target.datasource_info, target.datasource_set_info.as_ref())?;
-    if let Some(credentials) = &mut target.datasource_auth_credentials {
+fn check_database_target(
+    option: &RecoveryOption,
+    datasource: &Datasource,
+    set: Option<&DatasourceSet>,
+    credentials: Option<&mut AuthCredentials>,
+) -> Result<Target, String> {
+    check_option(option)?;
+    let database = datasource::check_database(datasource, set)?;
+    if let Some(credentials) = credentials {
         datasource::check_credentials(credentials)?;
     }
     Ok(Target {

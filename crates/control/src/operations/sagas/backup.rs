@@ -235,6 +235,7 @@ impl Backup {
             labels,
             options: BackupOptions {
                 workers: self.app.config.limits.data_workers,
+                user_mappings: self.app.config.backup_user_mappings,
                 previous: previous.map(|point| point.id),
                 ..BackupOptions::default()
             },

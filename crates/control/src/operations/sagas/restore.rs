@@ -11,15 +11,18 @@ use async_trait::async_trait;
 use coffer_engine::files::FilesRequest;
 use coffer_engine::manifest::Warning;
 use coffer_engine::restore::{RestoreRequest, database_oid};
-use coffer_engine::{Proof, RoleMap, Selection};
+use coffer_engine::{Proof, Selection};
 use serde::{Deserialize, Serialize};
 
 use super::data_run::{WorkDirectory, job_warning, not_proved_warning};
 use super::files_target::FilesTarget;
 use super::instance_repository::{instance_resource, open_repository};
 use super::job_monitor::JobMonitor;
-use super::restore_target::{DatabaseTarget, Target, database_target, recovery_point_id, target};
+use super::restore_target::{
+    DatabaseTarget, Target, chosen, database_target, recovery_point_id, target,
+};
 use crate::app::App;
+use crate::app::dataprotection::restore_choice::Choice;
 use crate::app::user_facing_error::{self, Place, engine_failure};
 use crate::db::job::{JobStatus, JobWarning};
 use crate::db::{self, Tx};
@@ -43,15 +46,26 @@ pub(super) const INNER_POINTS: &[&str] = &[
 
 /// Warnings after which the database is all the same what it was: of the preflight about what may happen (what did happen
 /// has a warning of its own), and of the restore about how it went.
-const ADVISORY: [&str; 7] = [
+const ADVISORY: [&str; 12] = [
     "CollationVersion",
     "ExtensionRights",
     "ExtensionVersion",
     "FewConnections",
+    "LargeObjectsLeftOut",
+    "MappedRoleUnused",
     "MissingRoles",
     "ObjectRights",
+    "PartitionAlone",
     "RowsMovedPartition",
+    "SelectionExtended",
+    "UserMappingsLeftOut",
 ];
+
+/// Something was chosen and could not be restored without what was not.
+const LEFT_OUT: &str = "LeftOutOfSelection";
+
+/// Chosen items that a job's details name.
+const ITEMS_SHOWN: usize = 20;
 
 /// See the module.
 pub(super) struct Restore {
@@ -233,6 +247,7 @@ impl Restore {
         run.crash_point("write:renamed");
         let mut written =
             written(outcome.bytes, &outcome.proof, &outcome.warnings, &place.database);
+        note_selection(&mut written, &request.selection);
         written.degraded =
             outcome.warnings.iter().any(|warning| !ADVISORY.contains(&warning.code.as_str()));
         Ok(written)
@@ -250,13 +265,14 @@ impl Restore {
         let (_, state) = instance_resource(&self.app, instance).await?;
         let repository =
             open_repository(&self.app, &operation.vault, state.repository_guid).await?;
+        let Choice { selection, role_map, .. } = chosen(input)?;
         let request = FilesRequest {
             recovery_point_id: recovery_point_id(&input.request)?,
             directory: files.staging.clone(),
             prefix: files.prefix.clone(),
             workers: self.app.config.limits.data_workers,
-            selection: Selection::default(),
-            role_map: RoleMap::default(),
+            selection: selection.clone(),
+            role_map,
         };
         let monitor = Arc::new(JobMonitor::new(run.kind(), "write"));
         let restoring = coffer_engine::files::restore_files(
@@ -270,6 +286,8 @@ impl Restore {
             .await
             .map_err(|error| engine_failure(&error, &Place::storage()))?;
         let mut written = written(outcome.bytes, &outcome.proof, &outcome.warnings, &files.prefix);
+        note_selection(&mut written, &selection);
+        written.degraded = outcome.warnings.iter().any(|warning| warning.code == LEFT_OUT);
         written.details.insert("Restored Files".to_owned(), outcome.files.to_string());
         Ok(written)
     }
@@ -305,6 +323,18 @@ fn written(bytes: u64, proof: &Proof, warnings: &[Warning], resource_name: &str)
         warnings.iter().map(|warning| job_warning(warning, resource_name)).collect();
     all.extend(proof.not_proved.iter().map(not_proved_warning));
     Written { transferred_bytes: bytes, details, warnings: all, degraded: false }
+}
+
+/// Says what was chosen.
+fn note_selection(written: &mut Written, selection: &Selection) {
+    if !selection.is_everything() {
+        let mut items: Vec<_> =
+            selection.items.iter().take(ITEMS_SHOWN).map(ToString::to_string).collect();
+        if selection.items.len() > ITEMS_SHOWN {
+            items.push(format!("and {} more", selection.items.len() - ITEMS_SHOWN));
+        }
+        written.details.insert("Restored Items".to_owned(), items.join(", "));
+    }
 }
 
 /// What is known of a restore whose run died after the last of its deeds: only an equal database is given its name.

@@ -5,12 +5,12 @@ use coffer_azure::{
     RestoreTargetInfoBase,
 };
 use coffer_engine::restore::{RestoreOptions, RestoreRequest, TEMPORARY_PREFIX};
-use coffer_engine::{RoleMap, Selection};
 
 use super::data_run::{operation_guid, work_path};
 use super::datasource_access::{DatasourceAccess, datasource_access};
 use super::validate_for_backup::discover_tools;
 use crate::app::dataprotection::errors;
+use crate::app::dataprotection::restore_choice::{Choice, choice};
 use crate::app::{App, user_facing_error};
 use crate::operations::{Failure, RestoreInput, Run};
 
@@ -39,10 +39,16 @@ pub(super) fn target(input: &RestoreInput) -> Result<Target<'_>, Failure> {
             credentials: info.datasource_auth_credentials.as_ref(),
         }),
         RestoreTargetInfoBase::RestoreFilesTargetInfo(info) => Ok(Target::Files(info)),
-        RestoreTargetInfoBase::ItemLevelRestoreTargetInfo(_) => {
-            Err(errors::not_supported("A restore of a part of a recovery point").into())
-        }
+        RestoreTargetInfoBase::ItemLevelRestoreTargetInfo(info) => Ok(Target::Database {
+            datasource: &info.datasource_info,
+            credentials: info.datasource_auth_credentials.as_ref(),
+        }),
     }
+}
+
+/// What of the recovery point the request asks for.
+pub(super) fn chosen(input: &RestoreInput) -> Result<Choice, Failure> {
+    choice(&input.request).map_err(|reason| errors::invalid_input(reason).into())
 }
 
 /// What the engine is asked, and how the target is named in errors.
@@ -63,6 +69,7 @@ pub(super) async fn database_target(
 ) -> Result<DatabaseTarget, Failure> {
     let access = datasource_access(app, vault, datasource, credentials).await?;
     let guid = operation_guid(run).simple().to_string();
+    let Choice { selection, roles, role_map } = chosen(input)?;
     let request = RestoreRequest {
         target: access.connect.clone(),
         database: access.connect.database.clone(),
@@ -71,10 +78,11 @@ pub(super) async fn database_target(
         recovery_point_id: recovery_point_id(&input.request)?,
         options: RestoreOptions {
             workers: app.config.limits.data_workers,
+            roles,
             ..RestoreOptions::default()
         },
-        selection: Selection::default(),
-        role_map: RoleMap::default(),
+        selection,
+        role_map,
         work_dir: work_path(app, run),
     };
     Ok(DatabaseTarget { request, access })

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use super::files_target::FilesTarget;
 use super::instance_repository::{instance_resource, open_repository};
 use super::restore_target::{
-    DatabaseTarget, Target, check_failure, database_target, recovery_point_id, target,
+    DatabaseTarget, Target, check_failure, chosen, database_target, recovery_point_id, target,
 };
+use crate::app::user_facing_error::{Place, engine_failure};
 use crate::app::{App, user_facing_error};
 use crate::db::{self, Tx};
 use crate::error::Error;
@@ -39,7 +40,12 @@ impl Saga for ValidateRestore {
         }
         match target(&input)? {
             Target::Files(info) => {
-                FilesTarget::resolve(app, run, &operation.vault, info).await?.require_free()
+                FilesTarget::resolve(app, run, &operation.vault, info).await?.require_free()?;
+                let repository =
+                    open_repository(app, &operation.vault, state.repository_guid).await?;
+                coffer_engine::check_selection(&chosen(&input)?.selection, &id, &repository)
+                    .await
+                    .map_err(|error| engine_failure(&error, &Place::storage()))
             }
             Target::Database { datasource, credentials } => {
                 let DatabaseTarget { request, access } =

@@ -3,5 +3,6 @@
 mod deletion;
 mod estate;
 mod lifecycle;
+mod parts;
 mod resumption;
 mod validate;

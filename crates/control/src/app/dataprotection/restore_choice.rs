@@ -1,0 +1,253 @@
+//! What of a recovery point a request to restore asks for, and for whom.
+//!
+//! Parts stand where Azure's request has a place for them, in `restoreCriteria`: of `ItemLevelRestoreTargetInfo`, and of
+//! `RestoreFilesTargetInfo` as an extension. A path is `schema` or `schema/table`, where `/` and `%` in a name are written
+//! `%2F` and `%25`. What Azure has no place for stands in `cofferRestoreOptions`.
+
+use std::collections::BTreeMap;
+
+use coffer_azure::{
+    AzureBackupRestoreRequest, CofferRestoreOptions, ItemPathBasedRestoreCriteria,
+    RestoreTargetInfoBase, RestoredPart, RestoredRoles,
+};
+use coffer_engine::restore::{ROLE_MAP_MAX, RoleMode};
+use coffer_engine::selection::ITEMS_MAX;
+use coffer_engine::{RoleMap, SelectedItem, Selection};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+/// A choice as the engine takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) selection: Selection,
+    pub(crate) roles: RoleMode,
+    pub(crate) role_map: RoleMap,
+}
+
+/// Reads the choice of a request.
+///
+/// # Errors
+/// What is not usable, in words.
+pub(crate) fn choice(request: &AzureBackupRestoreRequest) -> Result<Choice, String> {
+    let options = match request {
+        AzureBackupRestoreRequest::AzureBackupRecoveryPointBasedRestoreRequest(request) => {
+            request.coffer_restore_options.clone().unwrap_or_default()
+        }
+        _ => CofferRestoreOptions::default(),
+    };
+    let criteria = match request.restore_target_info() {
+        RestoreTargetInfoBase::RestoreTargetInfo(_) => None,
+        RestoreTargetInfoBase::RestoreFilesTargetInfo(target) => target.restore_criteria.as_ref(),
+        RestoreTargetInfoBase::ItemLevelRestoreTargetInfo(target) => Some(&target.restore_criteria),
+    };
+    let items = criteria.map(|criteria| items(criteria)).transpose()?.unwrap_or_default();
+    let roles = match &options.roles {
+        None | Some(RestoredRoles::CreateMissing) => RoleMode::CreateMissing,
+        Some(RestoredRoles::Ignore) => RoleMode::Ignore,
+        Some(RestoredRoles::Unknown(other)) => {
+            return Err(format!(
+                "The value '{other}' of roles is not supported; CreateMissing and Ignore are."
+            ));
+        }
+    };
+    let role_map = role_map(&options)?;
+    if roles == RoleMode::Ignore && !role_map.is_empty() {
+        return Err(
+            "A roleMap and roles 'Ignore' exclude each other: nothing is given to any role."
+                .to_owned(),
+        );
+    }
+    let selection = Selection {
+        large_objects: restored(options.large_objects.as_ref(), "largeObjects", items.is_empty())?,
+        user_mappings: restored(options.user_mappings.as_ref(), "userMappings", true)?,
+        items,
+    };
+    Ok(Choice { selection, roles, role_map })
+}
+
+fn restored(part: Option<&RestoredPart>, name: &str, default: bool) -> Result<bool, String> {
+    match part {
+        None => Ok(default),
+        Some(RestoredPart::Restore) => Ok(true),
+        Some(RestoredPart::LeaveOut) => Ok(false),
+        Some(RestoredPart::Unknown(other)) => Err(format!(
+            "The value '{other}' of {name} is not supported; Restore and LeaveOut are."
+        )),
+    }
+}
+
+fn role_map(options: &CofferRestoreOptions) -> Result<RoleMap, String> {
+    let mut names = BTreeMap::new();
+    for role in &options.role_map {
+        if role.from.is_empty() || role.to.is_empty() {
+            return Err("A role in roleMap has no name.".to_owned());
+        }
+        if names.insert(role.from.clone(), role.to.clone()).is_some() {
+            return Err(format!("The role '{}' is mapped twice.", role.from));
+        }
+    }
+    if names.len() > ROLE_MAP_MAX {
+        return Err(format!("A roleMap has at most {ROLE_MAP_MAX} roles."));
+    }
+    Ok(RoleMap::new(names))
+}
+
+fn items(criteria: &[Value]) -> Result<Vec<SelectedItem>, String> {
+    if criteria.is_empty() {
+        return Err("The restoreCriteria are empty; without them all is restored, with them at least one part.".to_owned());
+    }
+    let mut items = Vec::new();
+    for criterion in criteria {
+        let kind = criterion.get("objectType").and_then(Value::as_str).unwrap_or_default();
+        if !kind.eq_ignore_ascii_case("ItemPathBasedRestoreCriteria") {
+            return Err(format!(
+                "The objectType '{kind}' of restoreCriteria is not supported for PostgreSQL; ItemPathBasedRestoreCriteria is."
+            ));
+        }
+        let path: ItemPathBasedRestoreCriteria = serde_json::from_value(criterion.clone())
+            .map_err(|error| format!("The restoreCriteria are not understood: {error}."))?;
+        items.extend(path_items(&path)?);
+        if items.len() > ITEMS_MAX {
+            return Err(format!("At most {ITEMS_MAX} schemas and tables can be chosen."));
+        }
+    }
+    Ok(items)
+}
+
+fn path_items(criterion: &ItemPathBasedRestoreCriteria) -> Result<Vec<SelectedItem>, String> {
+    let path = &criterion.item_path;
+    if !criterion.is_path_relative_to_backup_item {
+        return Err(format!(
+            "The itemPath '{path}' has to be relative to the backup item: set isPathRelativeToBackupItem and name 'schema' or \
+             'schema/table'."
+        ));
+    }
+    let names = path.split('/').map(name).collect::<Result<Vec<_>, _>>()?;
+    let prefixes = criterion.sub_item_path_prefix.as_deref().unwrap_or_default();
+    match names.as_slice() {
+        [schema] if prefixes.is_empty() => Ok(vec![SelectedItem::Schema(schema.clone())]),
+        [schema] => prefixes
+            .iter()
+            .map(|prefix| {
+                Ok(SelectedItem::TablesWithPrefix { schema: schema.clone(), prefix: name(prefix)? })
+            })
+            .collect(),
+        [schema, table] if prefixes.is_empty() => {
+            Ok(vec![SelectedItem::Table { schema: schema.clone(), name: table.clone() }])
+        }
+        _ => Err(format!(
+            "The itemPath '{path}' is not usable: it is 'schema' or 'schema/table', and a subItemPathPrefix goes with a schema only."
+        )),
+    }
+}
+
+/// A name out of a path.
+fn name(text: &str) -> Result<String, String> {
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| {
+        format!("The itemPath has '{text}', which is not UTF-8 once it is decoded.")
+    })?;
+    if decoded.is_empty() || decoded.contains('\0') {
+        return Err("The itemPath has a name that is empty or not possible.".to_owned());
+    }
+    Ok(decoded.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(target: Value, options: Value) -> Result<Choice, String> {
+        let request = json!({
+            "objectType": "AzureBackupRecoveryPointBasedRestoreRequest",
+            "recoveryPointId": "x",
+            "sourceDataStoreType": "VaultStore",
+            "restoreTargetInfo": target,
+            "cofferRestoreOptions": options
+        });
+        choice(&coffer_azure::decode_value(request).expect("the request decodes"))
+    }
+
+    fn part(criteria: Value) -> Value {
+        json!({
+            "objectType": "ItemLevelRestoreTargetInfo", "recoveryOption": "FailIfExists", "restoreCriteria": criteria,
+            "datasourceInfo": {"resourceID": "/subscriptions/s/resourceGroups/g/providers/x/servers/a/databases/b"}
+        })
+    }
+
+    fn path(item_path: &str) -> Value {
+        json!({"objectType": "itemPathBasedRestoreCriteria", "ItemPath": item_path, "isPathRelativeToBackupItem": true})
+    }
+
+    #[test]
+    fn paths_name_schemas_and_tables() {
+        let mut prefixed = path("logs");
+        prefixed["subItemPathPrefix"] = json!(["y2026", "%25"]);
+        let criteria = json!([path("sales"), path("odd%2Fschema/a table"), prefixed]);
+        let found = read(part(criteria), json!(null)).unwrap();
+        let table = |schema: &str, name: &str| SelectedItem::Table {
+            schema: schema.into(),
+            name: name.into(),
+        };
+        let tables = |schema: &str, prefix: &str| SelectedItem::TablesWithPrefix {
+            schema: schema.into(),
+            prefix: prefix.into(),
+        };
+        assert_eq!(
+            found.selection.items,
+            [
+                SelectedItem::Schema("sales".into()),
+                table("odd/schema", "a table"),
+                tables("logs", "y2026"),
+                tables("logs", "%")
+            ]
+        );
+        assert!(!found.selection.large_objects && found.selection.user_mappings);
+    }
+
+    #[test]
+    fn options_are_read_in_any_casing() {
+        let options = json!({"ROLES": "createmissing", "roleMap": [{"From": "Name", "to": "x"}],
+            "usermappings": "LeaveOut", "largeObjects": "Restore"});
+        let found = read(part(json!([path("sales")])), options).unwrap();
+        assert_eq!(found.roles, RoleMode::CreateMissing);
+        assert_eq!(
+            found.role_map,
+            RoleMap::new(BTreeMap::from([("Name".to_owned(), "x".to_owned())]))
+        );
+        assert!(found.selection.large_objects && !found.selection.user_mappings);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let absolute = json!({"objectType": "ItemPathBasedRestoreCriteria", "itemPath": "a", "isPathRelativeToBackupItem": false});
+        let mut both = path("a/b");
+        both["subItemPathPrefix"] = json!(["x"]);
+        let range =
+            json!({"objectType": "RangeBasedItemLevelRestoreCriteria", "minMatchingValue": "a"});
+        for (criteria, word) in [
+            (json!([]), "empty"),
+            (json!([path("")]), "empty"),
+            (json!([path("a/b/c")]), "a/b/c"),
+            (json!([path("a/")]), "empty"),
+            (json!([path("%ff")]), "UTF-8"),
+            (json!([absolute]), "relative"),
+            (json!([both]), "subItemPathPrefix"),
+            (json!([range]), "RangeBased"),
+        ] {
+            let refused = read(part(criteria.clone()), json!(null)).unwrap_err();
+            assert!(refused.contains(word), "{criteria}: {refused}");
+        }
+        let whole = json!({"objectType": "RestoreTargetInfo", "recoveryOption": "FailIfExists",
+            "datasourceInfo": {"resourceID": "/subscriptions/s/resourceGroups/g/providers/x/servers/a/databases/b"}});
+        for (options, word) in [
+            (json!({"roles": "Rename"}), "Rename"),
+            (json!({"userMappings": "Maybe"}), "Maybe"),
+            (json!({"roles": "Ignore", "roleMap": [{"from": "a", "to": "b"}]}), "exclude"),
+            (json!({"roleMap": [{"from": "a", "to": "b"}, {"from": "a", "to": "c"}]}), "twice"),
+        ] {
+            let refused = read(whole.clone(), options.clone()).unwrap_err();
+            assert!(refused.contains(word), "{options}: {refused}");
+        }
+    }
+}
