@@ -25,6 +25,7 @@ use crate::{
     manifest::{Manifest, ManifestInfo},
     objects,
     path::{self, DamagedName, LeaseName, ManifestName},
+    pin::{self, ExpiredPin},
     repository::Repository,
 };
 
@@ -54,6 +55,8 @@ pub struct CollectionPlan {
     old_lists: Vec<LeaseName>,
     /// Records of damage to packs that nobody needs and that are gone, or will be.
     old_records: Vec<DamagedName>,
+    /// Pins that have run out.
+    old_pins: Vec<ExpiredPin>,
 }
 
 /// What a collection did.
@@ -136,8 +139,9 @@ impl Collection {
     /// [`PackReason::WithinGrace`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] unless all manifests that count were answered for; [`Error::Corrupt`] if a pack that is needed is
-    /// missing or too short, or if the list of an earlier collection cannot be read; [`Error::Storage`].
+    /// [`Error::Invalid`] unless all manifests that count were answered for; [`Error::Pinned`] if a recovery point was deleted
+    /// while somebody reads it; [`Error::Corrupt`] if a pack that is needed is missing or too short, or if a pin of a deleted
+    /// recovery point or the list of an earlier collection cannot be read; [`Error::Storage`].
     pub async fn plan(self, now_ms: u64, grace_ms: u64) -> Result<CollectionPlan> {
         self.check_answered()?;
         if let Some(name) = self.pending.front() {
@@ -146,6 +150,8 @@ impl Collection {
                 name.recovery_point_id
             )));
         }
+        // Later than the manifests were listed.
+        let old_pins = pin::check_pins(&self.repository, &self.counting, now_ms).await?;
         // In this order, see there.
         let condemned = Condemned::read(&self.repository).await?;
         if let Some(error) = condemned.damage {
@@ -175,6 +181,7 @@ impl Collection {
             decisions,
             counting: self.counting,
             old_lists: condemned.lists,
+            old_pins,
         })
     }
 
@@ -194,17 +201,10 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::LeaseLost`]; [`Error::Corrupt`] if the lease cannot be read; [`Error::Invalid`] for another purpose;
-    /// [`Error::UnsupportedFormat`] if a reader of a newer version holds it back; [`Error::Storage`].
+    /// [`Error::Storage`].
     pub async fn begin_collection(&self, lease: &Lease) -> Result<Collection> {
         lease.check_purpose(LeasePurpose::Collection)?;
         self.leases().check_held(lease).await?;
-        let pins = self.inner.layout.pins();
-        if objects::list(&self.inner.store, &pins).try_next().await?.is_some() {
-            return Err(Error::UnsupportedFormat {
-                what: pins.to_string(),
-                reason: "a newer version holds back the collection".to_owned(),
-            });
-        }
         let counting = self.counting_manifests().await?;
         Ok(Collection {
             repository: self.clone(),
@@ -221,8 +221,8 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::LeaseLost`]: nothing was deleted since the lease was lost, or only what its next holder knows to be going.
-    /// [`Error::Invalid`] if the plan was made under another lease or manifests were added since. [`Error::Corrupt`],
-    /// [`Error::Storage`].
+    /// [`Error::Invalid`] if the plan was made under another lease or manifests were added since. [`Error::Pinned`] if a pin
+    /// that had run out was renewed since, of a recovery point that is gone. [`Error::Corrupt`], [`Error::Storage`].
     pub async fn collect(&self, lease: &Lease, plan: CollectionPlan) -> Result<CollectionReport> {
         if lease.generation() != plan.generation {
             return Err(Error::invalid("the plan was made under another lease"));
@@ -238,6 +238,9 @@ impl Repository {
                 report.kept_bytes += decision.bytes;
             }
         }
+        self.leases().check_held(lease).await?;
+        // Before any pack is deleted: whoever renews one of these pins later finds it gone, and knows.
+        pin::remove_expired(self, &plan.old_pins).await?;
         let own = plan.old_lists.iter().filter(|name| name.generation == plan.generation);
         let mut number =
             own.map(|name| name.number).max().map_or(Some(0), |last| last.checked_add(1));

@@ -62,6 +62,7 @@ pub(crate) enum ObjectType {
     Pack = b'P',
     Collection = b'C',
     Damaged = b'X',
+    Pin = b'N',
 }
 
 /// A key that seals objects, and its public name.

@@ -56,6 +56,25 @@ pub enum Error {
         /// The generation that was lost.
         generation: u64,
     },
+    /// Somebody reads the recovery point, so that neither it nor what only it needs may be deleted.
+    #[error("recovery point {recovery_point_id} is in use by {holder}")]
+    Pinned {
+        /// Which recovery point.
+        recovery_point_id: String,
+        /// Who reads it.
+        holder: String,
+        /// When the pin ends unless renewed: milliseconds since 1970 by the holder's clock.
+        expires_at_ms: u64,
+    },
+    /// The pin was given back, or ran out and the recovery point was deleted meanwhile, so that what it needs may be gone. The
+    /// reader must stop.
+    #[error(
+        "recovery point {recovery_point_id} is no longer held back from deletion, and may be gone"
+    )]
+    PinLost {
+        /// Which recovery point.
+        recovery_point_id: String,
+    },
     /// An object of that name exists already with other content.
     #[error("{what} exists already")]
     AlreadyExists {
@@ -112,13 +131,14 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::LeaseHeld { .. } | Self::UploadFailed { .. } => true,
+            Self::LeaseHeld { .. } | Self::Pinned { .. } | Self::UploadFailed { .. } => true,
             Self::Storage { source, .. } => storage_is_transient(source),
             Self::NotFound { .. }
             | Self::Corrupt { .. }
             | Self::WrongKey { .. }
             | Self::UnsupportedFormat { .. }
             | Self::LeaseLost { .. }
+            | Self::PinLost { .. }
             | Self::AlreadyExists { .. }
             | Self::Incomplete { .. }
             | Self::Invalid { .. }
@@ -135,6 +155,8 @@ impl Error {
             Self::NotFound { .. }
             | Self::LeaseHeld { .. }
             | Self::LeaseLost { .. }
+            | Self::Pinned { .. }
+            | Self::PinLost { .. }
             | Self::AlreadyExists { .. }
             | Self::Incomplete { .. }
             | Self::Invalid { .. }

@@ -24,9 +24,7 @@ use tokio::sync::Mutex;
 use crate::{
     crypto::{ObjectType, SealingKey},
     error::{Error, Result},
-    limits::{
-        LEASE_CLAIM_ATTEMPTS_MAX, LEASE_HOLDER_BYTES_MAX, MANIFESTS_MAX, SEALED_OBJECT_BYTES_MAX,
-    },
+    limits::{HOLDER_BYTES_MAX, LEASE_CLAIM_ATTEMPTS_MAX, MANIFESTS_MAX, SEALED_OBJECT_BYTES_MAX},
     objects,
     path::{Layout, LeaseName, ManifestName},
 };
@@ -189,9 +187,9 @@ impl Leases<'_> {
         now_ms: u64,
         ttl_ms: u64,
     ) -> Result<Lease> {
-        if holder.is_empty() || holder.len() > LEASE_HOLDER_BYTES_MAX || ttl_ms == 0 {
+        if holder.is_empty() || holder.len() > HOLDER_BYTES_MAX || ttl_ms == 0 {
             return Err(Error::invalid(format!(
-                "a lease needs a holder of 1 to {LEASE_HOLDER_BYTES_MAX} bytes and a time to live"
+                "a lease needs a holder of 1 to {HOLDER_BYTES_MAX} bytes and a time to live"
             )));
         }
         for _ in 0..LEASE_CLAIM_ATTEMPTS_MAX {

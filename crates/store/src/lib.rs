@@ -10,6 +10,7 @@
 //! * A manifest counts only if its generation is the newest or the newest lease accepted it.
 //! * A key is wrapped anew beside its old wrapping, which goes when the new one was read back.
 //! * A pack is deleted only under the lease, by a plan made from every manifest that counts, after its name was published.
+//! * What a reader has pinned stays until the pin is released or runs out, even if the recovery point is deleted.
 //! * Nonces are never derived from content: every pack has its own random salt and so its own key.
 //!
 //! What may not be done here: this crate knows neither PostgreSQL nor HTTP nor SQL, and it has no clock; whoever needs
@@ -36,6 +37,7 @@ mod objects;
 mod pack;
 mod pack_stream;
 mod path;
+mod pin;
 mod reader;
 mod repository;
 mod rotation;
@@ -54,6 +56,7 @@ pub use manifest::{Manifest, ManifestInfo, Manifests, UnreadableManifest};
 pub use master_key::MasterKey;
 pub use object_store::ObjectStore;
 pub use pack_stream::PackStream;
+pub use pin::{Pin, PinInfo, Pins, UnreadablePin};
 pub use repository::Repository;
 pub use stats::WriterStats;
 pub use verify::{

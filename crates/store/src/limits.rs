@@ -27,8 +27,17 @@ pub const SEALED_OBJECT_BYTES_MAX: u64 = 80 * 1024 * 1024;
 /// Largest `format` object that is read.
 pub const FORMAT_OBJECT_BYTES_MAX: u64 = 64 * 1024;
 
-/// Longest name of a lease's holder.
-pub const LEASE_HOLDER_BYTES_MAX: usize = 256;
+/// Longest name of the holder of a lease or a pin.
+pub const HOLDER_BYTES_MAX: usize = 256;
+
+/// Longest time that one record of a pin is in force: so much can a reader that died hold back a collection.
+pub const PIN_TTL_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+/// Records of pins that one repository may have.
+pub const PIN_RECORDS_MAX: usize = 16_384;
+
+/// Times that a pin is looked for, or made, anew because it was renewed or its recovery point deleted at that moment.
+pub const PIN_ATTEMPTS_MAX: usize = 8;
 
 /// Most manifests that one lease can accept, and so most recovery points of one repository.
 pub const MANIFESTS_MAX: usize = 262_144;

@@ -16,6 +16,8 @@ const GENERATION_DIGITS: usize = 20;
 const NUMBER_DIGITS: usize = 10;
 /// Digits of a recovery point's id.
 const RECOVERY_POINT_DIGITS: usize = 32;
+/// Digits of a pin's id.
+const PIN_DIGITS: usize = 32;
 
 pub(crate) fn vaults() -> Path {
     Path::from("vaults")
@@ -72,6 +74,13 @@ pub(crate) struct DamagedName {
     pub(crate) generation: u64,
 }
 
+/// A pin: what it pins, and its own id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PinName {
+    pub(crate) manifest: ManifestName,
+    pub(crate) id: String,
+}
+
 impl Layout {
     pub(crate) fn new(vault: Uuid, repository: Uuid) -> Self {
         Self { root: repositories(vault).join(repository.to_string()) }
@@ -113,6 +122,18 @@ impl Layout {
 
     pub(crate) fn pins(&self) -> Path {
         self.root.clone().join("pins")
+    }
+
+    /// The records of one pin.
+    pub(crate) fn pin(&self, name: &PinName) -> Path {
+        self.pins()
+            .join(name.manifest.recovery_point_id.as_str())
+            .join(format!("{:0GENERATION_DIGITS$}", name.manifest.generation))
+            .join(name.id.as_str())
+    }
+
+    pub(crate) fn pin_record(&self, name: &PinName, number: u32) -> Path {
+        self.pin(name).join(format!("{number:0NUMBER_DIGITS$}"))
     }
 
     /// A list of packs that a collection deletes; its name has the form of a lease record's.
@@ -173,6 +194,23 @@ impl DamagedName {
     }
 }
 
+impl PinName {
+    pub(crate) fn new(manifest: ManifestName, id: [u8; PIN_DIGITS / 2]) -> Self {
+        Self { manifest, id: hex::encode(id) }
+    }
+
+    /// From the name of an object below `pins`, with the number of the record.
+    pub(crate) fn of(path: &Path) -> Option<(Self, u32)> {
+        let parts: Vec<_> = path.parts().collect();
+        let [.., recovery_point_id, generation, id, number] = parts.as_slice() else { return None };
+        let generation = parse_decimal(generation.as_ref(), GENERATION_DIGITS)?;
+        let manifest = ManifestName::new(recovery_point_id.as_ref(), generation).ok()?;
+        let id = id.as_ref().to_owned();
+        let number = u32::try_from(parse_decimal(number.as_ref(), NUMBER_DIGITS)?).ok()?;
+        is_hex(&id, PIN_DIGITS).then_some((Self { manifest, id }, number))
+    }
+}
+
 impl LeaseName {
     /// From the name of an object below `leases` or `collections`.
     pub(crate) fn of(path: &Path) -> Option<Self> {
@@ -190,12 +228,17 @@ pub(crate) fn pack_id(path: &Path) -> Option<PackId> {
 
 /// Refuses everything but 32 lower-case hexadecimal digits.
 pub(crate) fn check_recovery_point_id(id: &str) -> Result<()> {
-    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if id.len() == RECOVERY_POINT_DIGITS && id.bytes().all(digit) {
+    if is_hex(id, RECOVERY_POINT_DIGITS) {
         Ok(())
     } else {
         Err(Error::invalid("a recovery point's id is 32 lower-case hexadecimal digits"))
     }
+}
+
+/// Exactly that many lower-case hexadecimal digits.
+fn is_hex(text: &str, digits: usize) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == digits && text.bytes().all(digit)
 }
 
 fn last_two(path: &Path) -> Option<(String, String)> {
@@ -239,7 +282,17 @@ mod tests {
             format!("{root}/manifests/{}/00000000000000000012", "0a".repeat(16))
         );
         assert_eq!(ManifestName::of(&path), Some(manifest.clone()));
-        assert_eq!(ManifestName::parse(&manifest.to_text()), Some(manifest));
+        assert_eq!(ManifestName::parse(&manifest.to_text()), Some(manifest.clone()));
+
+        let pin = PinName::new(manifest, [0xcd; 16]);
+        let path = layout.pin_record(&pin, 7);
+        let (point, id) = ("0a".repeat(16), "cd".repeat(16));
+        assert_eq!(
+            path.as_ref(),
+            format!("{root}/pins/{point}/00000000000000000012/{id}/0000000007")
+        );
+        assert_eq!(PinName::of(&path), Some((pin, 7)));
+        assert_eq!(PinName::of(&Path::from(path.as_ref().replace("cd", "CD"))), None);
 
         let lease = LeaseName { generation: u64::MAX, number: u32::MAX };
         assert_eq!(LeaseName::of(&layout.lease(lease)), Some(lease));

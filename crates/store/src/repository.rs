@@ -16,6 +16,7 @@ use crate::{
     manifest::{self, Manifest, Manifests, UnreadableManifest},
     objects,
     path::{self, Layout, ManifestName},
+    pin,
     reader::PackKeys,
     verify::{Verifier, VerifyDepth},
     writer::{Writer, WriterOptions},
@@ -231,15 +232,35 @@ impl Repository {
         Verifier::new(self.clone(), depth)
     }
 
-    /// Deletes one recovery point's manifest; true if there was one. Its chunks stay until garbage is collected.
+    /// Deletes one recovery point's manifests; true if there was one. Its chunks stay until garbage is collected. `now_ms` is
+    /// milliseconds since 1970, for judging the pins.
     ///
     /// # Errors
+    /// [`Error::Pinned`] while somebody reads it; [`Error::Corrupt`] if a pin of it cannot be read;
     /// [`Error::LeaseLost`], [`Error::Invalid`] for a malformed id, [`Error::Storage`].
-    pub async fn delete_manifest(&self, lease: &Lease, recovery_point_id: &str) -> Result<bool> {
+    pub async fn delete_manifest(
+        &self,
+        lease: &Lease,
+        recovery_point_id: &str,
+        now_ms: u64,
+    ) -> Result<bool> {
         path::check_recovery_point_id(recovery_point_id)?;
         self.leases().check_held(lease).await?;
+        pin::check_deletion(self, recovery_point_id, now_ms).await?;
         let prefix = self.inner.layout.manifests().join(recovery_point_id);
-        Ok(objects::delete_all(&self.inner.store, &prefix).await? > 0)
+        let mut listed = objects::list(&self.inner.store, &prefix);
+        let mut names = Vec::new();
+        while let Some(meta) = listed.try_next().await? {
+            names.extend(ManifestName::of(&meta.location));
+        }
+        // Ascending: should this end early, the recovery point is still what it was, and not an older manifest of it.
+        names.sort_unstable();
+        let mut deleted = false;
+        for name in &names {
+            deleted |=
+                objects::delete(&self.inner.store, &self.inner.layout.manifest(name)).await?;
+        }
+        Ok(deleted)
     }
 
     /// Destroys a repository: its keys first, so that whatever is left by an interruption is unreadable for good.

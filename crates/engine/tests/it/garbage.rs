@@ -27,7 +27,7 @@ async fn back_up(f: &mut Fixture, previous: Option<&BackupOutcome>) -> BackupOut
 
 async fn delete_and_collect(f: &mut Fixture, gone: &BackupOutcome) -> CollectionReport {
     lease(f, LeasePurpose::Deletion).await;
-    let deleted = f.repository.delete_manifest(&f.lease, &gone.recovery_point_id).await;
+    let deleted = f.repository.delete_manifest(&f.lease, &gone.recovery_point_id, 0).await;
     assert!(deleted.expect("a deletion"));
     lease(f, LeasePurpose::Collection).await;
     let plan = plan_collection(&f.repository, &f.lease, 0, 0).await.expect("a plan");

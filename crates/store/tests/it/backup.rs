@@ -196,7 +196,7 @@ async fn limits_and_malformed_names_are_refused() {
         assert!(matches!(writer.clone().seal(id, b"").await, Err(Error::Invalid { .. })), "{id}");
         assert!(matches!(repository.read_manifest(id).await, Err(Error::Invalid { .. })), "{id}");
         assert!(
-            matches!(repository.delete_manifest(&lease, id).await, Err(Error::Invalid { .. })),
+            matches!(repository.delete_manifest(&lease, id, 0).await, Err(Error::Invalid { .. })),
             "{id}"
         );
     }

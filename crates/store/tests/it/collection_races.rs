@@ -16,7 +16,7 @@ async fn prepare(store: &Arc<dyn ObjectStore>, master: &MasterKey) {
     let held = lease(&found, "a", 0).await.unwrap();
     back_up(&found, &held, &point(1), &chunks(20, 1), &[]).await.unwrap();
     back_up(&found, &held, &point(9), &chunks(20, 9), &[]).await.unwrap();
-    found.delete_manifest(&held, &point(9)).await.unwrap();
+    found.delete_manifest(&held, &point(9), 0).await.unwrap();
     let held = lease(&found, "a", 0).await.unwrap();
     let interrupted = found.writer(&held, options()).await.unwrap();
     put(&interrupted, &chunks(20, 2), &[]).await.unwrap();

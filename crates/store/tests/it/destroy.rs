@@ -17,8 +17,8 @@ async fn a_deleted_recovery_point_is_gone_and_the_others_stay() {
     let held = lease(&repository, "a", 0).await.unwrap();
     let (_, base) = back_up(&repository, &held, &point(1), &chunks(20, 1), &[]).await.unwrap();
     back_up(&repository, &held, &point(2), &chunks(20, 1), &base).await.unwrap();
-    assert!(repository.delete_manifest(&held, &point(1)).await.unwrap());
-    assert!(!repository.delete_manifest(&held, &point(1)).await.unwrap());
+    assert!(repository.delete_manifest(&held, &point(1), 0).await.unwrap());
+    assert!(!repository.delete_manifest(&held, &point(1), 0).await.unwrap());
     assert!(matches!(repository.read_manifest(&point(1)).await, Err(Error::NotFound { .. })));
     assert_restores(&repository, &point(2), &chunks(20, 1)).await;
     assert_eq!(repository.manifests().await.unwrap().valid.len(), 1);

@@ -181,7 +181,7 @@ async fn collections_keep_what_is_left_of_a_damaged_pack_while_it_is_needed() {
 
     // With the last recovery point that needs it go the pack and its record.
     let held = lease(&found, "a", 0).await.unwrap();
-    found.delete_manifest(&held, &point(1)).await.unwrap();
+    found.delete_manifest(&held, &point(1), 0).await.unwrap();
     found.release_lease(held).await.unwrap();
     collect(&found, "gc", 0, 0).await.unwrap();
     assert!(!packs(&store).await.contains(&name));

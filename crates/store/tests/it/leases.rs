@@ -66,7 +66,7 @@ async fn what_a_stale_holder_seals_is_nothing() {
     assert!(matches!(error, Error::LeaseLost { .. }), "{error}");
     assert!(matches!(repository.writer(&stale, options()).await, Err(Error::LeaseLost { .. })));
     assert!(matches!(
-        repository.delete_manifest(&stale, &point(1)).await,
+        repository.delete_manifest(&stale, &point(1), 0).await,
         Err(Error::LeaseLost { .. })
     ));
 

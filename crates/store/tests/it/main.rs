@@ -12,6 +12,7 @@ mod healing;
 mod keys;
 mod leases;
 mod old_repositories;
+mod pins;
 mod rotation;
 mod support;
 mod verification;

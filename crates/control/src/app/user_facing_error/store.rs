@@ -45,6 +45,20 @@ pub(crate) fn store(error: &StoreError) -> UserFacingError {
                 .recommend("Retry the operation.")
                 .inner(inner("LeaseLost", format!("Generation {generation} of the repository's lease was taken over."))),
         ),
+        StoreError::Pinned { recovery_point_id, holder, .. } => retryable(
+            UserFacingError::new(
+                "UserErrorMaxConcurrentOperationLimitReached",
+                "Another operation reads the recovery point.",
+            )
+            .recommend("Wait until it has ended and retry the operation.")
+            .inner(inner("RecoveryPointInUse", format!("Recovery point {recovery_point_id} is in use by {holder}."))),
+        ),
+        StoreError::PinLost { recovery_point_id } => UserFacingError::new(
+            "UserErrorRecoveryPointNotFound",
+            "The recovery point was deleted while it was read.",
+        )
+        .recommend("Choose another recovery point.")
+        .inner(inner("RecoveryPointDeleted", format!("Recovery point {recovery_point_id} is no longer held back from deletion."))),
         StoreError::AlreadyExists { what } => internal_store("ObjectExists", format!("{what} exists already with other content.")),
         StoreError::Incomplete { reason } => retryable(internal_store("BackupIncomplete", reason.clone())),
         StoreError::Invalid { reason } => internal_store("InvalidStoreRequest", reason.clone()),
