@@ -1,281 +1,238 @@
 //! Rows too large for one message of the server, read column by column in pieces.
 //!
-//! COPY builds the text of a row in one buffer, which can't pass a gigabyte, and the driver hands it over in one piece. A
-//! row with more than [`LARGE_ROW_BYTES`] of text is therefore found beforehand, by sizes that the server knows without
-//! reading the values (`octet_length` looks into the TOAST pointer, `varlena.c`), left out of the COPY, and put together
-//! here: **exactly the bytes that COPY would have written**, so that hashes, restores and archives know no difference.
+//! COPY builds the text of a row in one buffer, which can't pass a gigabyte, and the driver hands it over in one piece. Rows
+//! with more than [`LARGE_ROW_BYTES`] are therefore left out of the COPY and put together here: **exactly the bytes that
+//! COPY would have written**, so that hashes, restores and archives know no difference.
 //!
-//! Text and `bytea` come in pieces, whatever their size. A value of any other type (`jsonb`, an array, a composite) has to be
-//! written by the server in one piece; where even that passes its limit the row can't be had as text by anybody.
+//! They are found in two steps, so that ordinary tables pay nothing and others little. First the sizes that the server knows
+//! without reading a value (`octet_length` looks into the TOAST pointer, `varlena.c`; what is compressed may be
+//! [`kinds::COMPRESSION_MAX`] times as long) say of a range whether it may have a large row; most have none. Only then is
+//! each row measured, in the COPY itself: values whose length depends on how they are written (`jsonb`, arrays, composites)
+//! are made text once, measured, and sent as that text if the row is not large. A large one leaves its place in the output.
+//!
+//! A value comes in pieces of [`PIECE_BYTES`], whatever its type. Only the server has to hold it whole, and where its text
+//! passes the server's own limit of a gigabyte it can't be had as text by anybody.
+//!
+//! Rows of other access methods than the heap have no place to be found by. Their large rows come in one message each, one at
+//! a time in the whole process.
+
+mod kinds;
+mod pieces;
 
 use std::pin::pin;
 
 use futures::TryStreamExt as _;
+use tokio::sync::Semaphore;
 use tokio_postgres::Client;
-use tokio_postgres::binary_copy::BinaryCopyOutStream;
-use tokio_postgres::types::Type;
 
-use crate::catalog::{get, rows};
+use self::kinds::Column;
+pub(crate) use self::kinds::{Kind, Kinds, kinds, possible, table_oid};
+use crate::catalog::{get, one_row};
 use crate::error::{Error, Result};
-use crate::manifest::Column;
+use crate::manifest;
 use crate::session::{quote_identifier, quote_literal};
 
 /// Bytes of values in a row from which on it is read in pieces. Escapes and `bytea` can double it as text.
-pub const LARGE_ROW_BYTES: u64 = 16 * 1024 * 1024;
+pub const LARGE_ROW_BYTES: u64 = 2 * 1024 * 1024;
 
-/// Bytes of one piece. Also what is held of a large value, times a little.
-const PIECE_BYTES: u32 = 4 * 1024 * 1024;
+/// Bytes of one piece.
+const PIECE_BYTES: u32 = 1024 * 1024;
 
-/// How much smaller than its value a compressed one can be (LZ4's limit; `pglz` stays below).
-const COMPRESSION_MAX: u64 = 255;
+/// First version that says whether a value is compressed.
+const COMPRESSION_KNOWN_SINCE: u32 = 14;
 
-/// What can be done with a column's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// `text` or `varchar`, or a domain over one: its size is known without reading it.
-    Text,
-    /// `json`: text, but its size is only known as stored.
-    Json,
-    /// `bytea`.
-    Bytes,
-    /// Of variable length, and written by the server in one piece.
-    Whole,
-    /// Of fixed length.
-    Small,
-}
+/// Held while a row that has no pieces is received: one of them at a time, whatever else the process does.
+static WHOLE_ROW: Semaphore = Semaphore::const_new(1);
 
-/// Takes the text of a row as it comes.
+/// Takes the text of rows as it comes.
 pub(crate) trait TextSink {
     /// The next bytes. A row ends with a newline, which stands nowhere else.
     async fn take(&mut self, text: &[u8]) -> Result<()>;
 }
 
-/// How the large rows of one table are found and read.
+/// What a session is connected to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) client: &'a Client,
+    /// Encoding of the database: that of all text here.
+    pub(crate) encoding: &'a str,
+    /// Major version of the server.
+    pub(crate) major: u32,
+}
+
+/// How the rows of a table that may have large ones are read.
 #[derive(Debug, Clone)]
 pub(crate) struct LargeRows {
     /// `ONLY "schema"."table"`.
     from: String,
-    columns: Vec<(String, Kind)>,
-    /// SQL that is true for large rows.
-    condition: String,
-}
-
-/// Whether a table with so much TOAST data may have a row of `limit` bytes.
-pub(crate) fn possible(toast_bytes: u64, limit: u64) -> bool {
-    toast_bytes.saturating_mul(COMPRESSION_MAX) >= limit
-}
-
-/// Kinds of a table's columns, in the order given; `table` is its quoted name.
-pub(crate) async fn kinds(
-    client: &Client,
-    table: &str,
-    columns: &[Column],
-) -> Result<Vec<(String, Kind)>> {
-    let sql = format!(
-        "WITH RECURSIVE base(name, oid) AS (\
-           SELECT a.attname::text, a.atttypid FROM pg_attribute a \
-             WHERE a.attrelid = {}::regclass AND a.attnum > 0 AND NOT a.attisdropped \
-           UNION ALL SELECT b.name, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd') \
-         SELECT b.name, b.oid, t.typlen < 0 FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype <> 'd'",
-        quote_literal(table)
-    );
-    let mut of = std::collections::HashMap::new();
-    for row in rows(client, "types of columns", &sql, &[]).await? {
-        let (name, oid, variable): (String, u32, bool) =
-            (get(&row, 0)?, get(&row, 1)?, get(&row, 2)?);
-        let kind = match oid {
-            25 | 1043 => Kind::Text,
-            114 => Kind::Json,
-            17 => Kind::Bytes,
-            _ if variable => Kind::Whole,
-            _ => Kind::Small,
-        };
-        of.insert(name, kind);
-    }
-    let kind = |column: &Column| of.get(&column.name).copied().unwrap_or(Kind::Whole);
-    Ok(columns.iter().map(|column| (quote_identifier(&column.name), kind(column))).collect())
+    columns: Vec<Column>,
+    limit: u64,
+    /// A row's `ctid` finds it again: the table is a heap.
+    has_places: bool,
 }
 
 impl LargeRows {
-    /// For a table by its quoted name; none where no row can be large.
-    pub(crate) async fn of(
-        client: &Client,
+    /// For a table by its quoted name; none where no row can be large, whatever it holds.
+    pub(crate) fn of(
         table: &str,
-        columns: &[Column],
+        columns: &[manifest::Column],
+        kinds: &Kinds,
         limit: u64,
-    ) -> Result<Option<Self>> {
-        let columns = kinds(client, table, columns).await?;
-        let sizes: Vec<_> = columns
+        has_places: bool,
+    ) -> Option<Self> {
+        let kind =
+            |name: &String| kinds.get(name).copied().unwrap_or(Kind::Whole { by_cast: false });
+        let columns: Vec<_> = columns
             .iter()
-            .filter_map(|(name, kind)| match kind {
-                Kind::Text | Kind::Bytes => {
-                    Some(format!("coalesce(octet_length({name}), 0)::int8"))
-                }
-                Kind::Json | Kind::Whole => {
-                    Some(format!("coalesce(pg_column_size({name}), 0)::int8"))
-                }
-                Kind::Small => None,
-            })
+            .map(|column| Column { name: quote_identifier(&column.name), kind: kind(&column.name) })
             .collect();
-        if sizes.is_empty() {
-            return Ok(None);
-        }
-        let condition = format!("{} > {limit}", sizes.join(" + "));
-        Ok(Some(Self { from: format!("ONLY {table}"), columns, condition }))
+        let some = columns.iter().any(|column| column.kind != Kind::Small);
+        // What a server counts is a signed number.
+        let limit = limit.min(i64::MAX.unsigned_abs());
+        some.then(|| Self { from: format!("ONLY {table}"), columns, limit, has_places })
     }
 
-    /// Where the large rows among those of a condition are (`WHERE …`, or nothing), in order.
-    pub(crate) async fn find(&self, client: &Client, condition: &str) -> Result<Vec<String>> {
-        let word = if condition.is_empty() { "WHERE" } else { "AND" };
+    /// Whether one of the rows of a condition (`WHERE …`, or nothing) may be large. Reads no value.
+    pub(crate) async fn may_be(&self, source: Source<'_>, condition: &str) -> Result<bool> {
+        let since_14 = source.major >= COMPRESSION_KNOWN_SINCE;
+        let sizes: Vec<_> =
+            self.columns.iter().filter_map(|column| column.most(since_14)).collect();
         let sql = format!(
-            "SELECT ctid::text FROM {} {condition} {word} {} ORDER BY ctid",
-            self.from, self.condition
-        );
-        let found = rows(client, "places of large rows", &sql, &[]).await?;
-        found.iter().map(|row| get(row, 0)).collect()
-    }
-
-    /// The same condition without the large rows.
-    pub(crate) fn without(&self, condition: &str) -> String {
-        let word = if condition.is_empty() { "WHERE" } else { "AND" };
-        format!("{condition} {word} NOT ({})", self.condition)
-    }
-
-    /// Writes the COPY text of one row, with its newline.
-    pub(crate) async fn read<S: TextSink>(
-        &self,
-        client: &Client,
-        place: &str,
-        encoding: &str,
-        sink: &mut S,
-    ) -> Result<()> {
-        let mut plain: Vec<&str> = Vec::new();
-        let mut first = true;
-        for (name, kind) in &self.columns {
-            if matches!(kind, Kind::Small) {
-                plain.push(name);
-                continue;
-            }
-            if !plain.is_empty() {
-                separate(&mut first, sink).await?;
-                self.whole(client, place, encoding, &plain.join(", "), sink).await?;
-                plain.clear();
-            }
-            separate(&mut first, sink).await?;
-            match kind {
-                Kind::Text | Kind::Json | Kind::Bytes => {
-                    self.in_pieces(client, place, encoding, (name, *kind), sink).await?;
-                }
-                Kind::Whole | Kind::Small => {
-                    self.whole(client, place, encoding, name, sink).await?;
-                }
-            }
-        }
-        if !plain.is_empty() {
-            separate(&mut first, sink).await?;
-            self.whole(client, place, encoding, &plain.join(", "), sink).await?;
-        }
-        sink.take(b"\n").await
-    }
-
-    /// Columns as the server writes them.
-    async fn whole<S: TextSink>(
-        &self,
-        client: &Client,
-        place: &str,
-        encoding: &str,
-        columns: &str,
-        sink: &mut S,
-    ) -> Result<()> {
-        let sql = format!(
-            "COPY (SELECT {columns} FROM {} WHERE ctid = '{place}') TO STDOUT (ENCODING {})",
+            "SELECT EXISTS (SELECT FROM (SELECT * FROM {} {condition}) AS x WHERE {} > {})",
             self.from,
-            quote_literal(encoding)
+            sizes.join(" + "),
+            self.limit
         );
-        let failed = |error| self.failure(place, columns, &error);
-        let stream = client.copy_out(sql.as_str()).await.map_err(failed)?;
-        let mut stream = pin!(stream);
-        let mut rows = 0_u32;
-        while let Some(message) = stream.try_next().await.map_err(failed)? {
-            rows += 1;
-            sink.take(message.strip_suffix(b"\n").unwrap_or(&message)).await?;
-        }
-        self.one_row(rows, place)
+        get(&one_row(source.client, "sizes of rows", &sql, &[]).await?, 0)
     }
 
-    /// A value of any size. The server reads it once and cuts it in memory: the lateral join keeps it on the outer side, and
-    /// the concatenation and the conversion to its own encoding, which changes nothing, make it be read before it is cut.
-    async fn in_pieces<S: TextSink>(
+    /// Writes the COPY text of the rows of a condition, the large ones last, and returns the lengths of these.
+    pub(crate) async fn copy<S: TextSink>(
         &self,
-        client: &Client,
-        place: &str,
-        encoding: &str,
-        (name, kind): (&str, Kind),
+        source: Source<'_>,
+        condition: &str,
         sink: &mut S,
-    ) -> Result<()> {
-        let value = match kind {
-            Kind::Bytes => format!("{name} || ''::bytea"),
-            _ => format!("convert_to({name}::text, {})", quote_literal(encoding)),
-        };
+    ) -> Result<Vec<u64>> {
+        let places = self.copy_others(source, condition, sink).await?;
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !self.has_places {
+            return self.copy_whole(source, condition, places.len(), sink).await;
+        }
+        let mut lengths = Vec::new();
+        for place in places {
+            let mut counted = Counted { sink, bytes: 0 };
+            self.copy_in_pieces(source, &place, &mut counted).await?;
+            lengths.push(counted.bytes);
+        }
+        Ok(lengths)
+    }
+
+    /// All rows that are not large; returns where the others are, in order. A line begins with a field of its own, which is
+    /// empty for a row that goes on.
+    async fn copy_others<S: TextSink>(
+        &self,
+        source: Source<'_>,
+        condition: &str,
+        sink: &mut S,
+    ) -> Result<Vec<String>> {
+        let fields = self.fields(|column, field| match column.kind {
+            Kind::Small => field,
+            _ => format!("CASE WHEN x.large THEN NULL ELSE {field} END"),
+        });
         let sql = format!(
-            "COPY (SELECT substr(x.v, 1 + i.n * {PIECE_BYTES}, {PIECE_BYTES}) \
-               FROM (SELECT {value} AS v FROM {} WHERE ctid = '{place}' OFFSET 0) AS x \
-               CROSS JOIN LATERAL generate_series(0, (octet_length(x.v) - 1) / {PIECE_BYTES}) AS i(n)) \
-             TO STDOUT (FORMAT binary)",
-            self.from
+            "COPY (SELECT CASE WHEN x.large THEN x.place::text ELSE '' END, {fields} FROM {}) \
+             TO STDOUT (FORMAT text, ENCODING {})",
+            self.measured(condition),
+            quote_literal(source.encoding)
         );
-        let failed = |error| self.failure(place, name, &error);
-        let stream = client.copy_out(sql.as_str()).await.map_err(failed)?;
-        let mut pieces = pin!(BinaryCopyOutStream::new(stream, &[Type::BYTEA]));
-        let mut text = Vec::new();
-        let mut first = true;
-        while let Some(piece) = pieces.try_next().await.map_err(failed)? {
-            let piece: &[u8] = piece.try_get(0).map_err(failed)?;
-            text.clear();
-            if kind == Kind::Bytes {
-                if std::mem::take(&mut first) {
-                    text.extend_from_slice(br"\\x");
-                }
-                let start = text.len();
-                text.resize(start + piece.len() * 2, 0);
-                hex::encode_to_slice(piece, &mut text[start..]).map_err(|error| {
-                    Error::Protocol {
-                        context: "write a value of bytes as text".to_owned(),
-                        message: error.to_string(),
-                    }
-                })?;
-            } else {
-                first = false;
-                escape(piece, &mut text);
+        let failed = |error| Error::sql("read rows", &error);
+        let rows = source.client.copy_out(sql.as_str()).await.map_err(failed)?;
+        let mut rows = pin!(rows);
+        let mut places = Vec::new();
+        while let Some(message) = rows.try_next().await.map_err(failed)? {
+            match memchr::memchr(b'\t', &message) {
+                Some(0) => sink.take(&message[1..]).await?,
+                Some(end) => places.push(String::from_utf8_lossy(&message[..end]).into_owned()),
+                None => return Err(self.protocol("a line of COPY has one field".to_owned())),
             }
-            sink.take(&text).await?;
         }
-        // Without a value there are no pieces, not even an empty one.
-        if first { sink.take(br"\N").await } else { Ok(()) }
+        Ok(places)
     }
 
-    fn one_row(&self, rows: u32, place: &str) -> Result<()> {
-        if rows == 1 {
-            return Ok(());
+    /// The large rows of a table that has no places, each in one message.
+    async fn copy_whole<S: TextSink>(
+        &self,
+        source: Source<'_>,
+        condition: &str,
+        expected: usize,
+        sink: &mut S,
+    ) -> Result<Vec<u64>> {
+        let sql = format!(
+            "COPY (SELECT {} FROM {} WHERE x.large) TO STDOUT (FORMAT text, ENCODING {})",
+            self.fields(|_, field| field),
+            self.measured(condition),
+            quote_literal(source.encoding)
+        );
+        let failed = |error| Error::sql("read large rows", &error);
+        let _alone = WHOLE_ROW.acquire().await.map_err(|error| self.protocol(error.to_string()))?;
+        let rows = source.client.copy_out(sql.as_str()).await.map_err(failed)?;
+        let mut rows = pin!(rows);
+        let mut lengths = Vec::new();
+        while let Some(message) = rows.try_next().await.map_err(failed)? {
+            sink.take(&message).await?;
+            lengths.push(message.len() as u64);
         }
-        Err(Error::Protocol {
-            context: format!("read the large row {place} of {}", self.from),
-            message: format!("{rows} rows are at its place"),
-        })
+        if lengths.len() != expected {
+            let message = format!("{} rows were large and then {expected}", lengths.len());
+            return Err(self.protocol(message));
+        }
+        Ok(lengths)
     }
 
-    fn failure(&self, place: &str, columns: &str, error: &tokio_postgres::Error) -> Error {
-        let table = self.from.strip_prefix("ONLY ").unwrap_or(&self.from);
-        match Error::sql(format!("read the large row {place} of {table}"), error) {
-            error if too_large(&error) => Error::Unsupported {
-                code: "RowTooLarge",
-                message: format!(
-                    "column {columns} of table {table} has a value, in the row at {place}, whose text passes the gigabyte \
-                     that the server can write, and its type has no pieces to read it by"
-                ),
-            },
-            other => other,
-        }
+    /// SQL for the rows of a condition as relation `x`: fields `c0`, `c1` … as COPY writes them, `place`, and whether the row is
+    /// `large`. `OFFSET 0` keeps the planner from writing a value out more than once.
+    fn measured(&self, condition: &str) -> String {
+        let columns = self.columns.iter().enumerate();
+        let texts: Vec<_> =
+            columns.clone().map(|(n, column)| format!(", {} AS c{n}", column.text())).collect();
+        let sizes: Vec<_> = columns
+            .filter(|(_, column)| column.kind != Kind::Small)
+            .map(|(n, _)| format!("coalesce(octet_length(y.c{n}), 0)::int8"))
+            .collect();
+        let place = if self.has_places { "ctid" } else { "'-'" };
+        format!(
+            "(SELECT y.*, {} > {} AS large FROM (SELECT {place} AS place{} FROM {} {condition} OFFSET 0) AS y OFFSET 0) AS x",
+            sizes.join(" + "),
+            self.limit,
+            texts.concat(),
+            self.from,
+        )
+    }
+
+    /// The list of fields of relation `x`.
+    fn fields(&self, field: impl Fn(&Column, String) -> String) -> String {
+        let columns = self.columns.iter().enumerate();
+        let fields: Vec<_> = columns.map(|(n, column)| field(column, format!("x.c{n}"))).collect();
+        fields.join(", ")
+    }
+
+    fn protocol(&self, message: String) -> Error {
+        Error::Protocol { context: format!("read the large rows of {}", self.from), message }
+    }
+}
+
+/// Passes text on and counts it.
+struct Counted<'a, S> {
+    sink: &'a mut S,
+    bytes: u64,
+}
+
+impl<S: TextSink> TextSink for Counted<'_, S> {
+    async fn take(&mut self, text: &[u8]) -> Result<()> {
+        self.bytes += text.len() as u64;
+        self.sink.take(text).await
     }
 }
 
@@ -284,27 +241,4 @@ pub(crate) fn too_large(error: &Error) -> bool {
     matches!(error, Error::Sql { sqlstate, message, .. } if sqlstate == "54000"
         || (sqlstate == "XX000" && message.contains("memory alloc request size"))
         || (sqlstate == "53200" && message.contains("string buffer")))
-}
-
-async fn separate<S: TextSink>(first: &mut bool, sink: &mut S) -> Result<()> {
-    if std::mem::take(first) { Ok(()) } else { sink.take(b"\t").await }
-}
-
-/// COPY's escapes (`CopyAttributeOutText` in `copyto.c`). In every encoding of a server a byte below 128 is that character.
-fn escape(mut bytes: &[u8], text: &mut Vec<u8>) {
-    while let Some(at) = bytes.iter().position(|byte| matches!(byte, 8..=13 | b'\\')) {
-        text.extend_from_slice(&bytes[..at]);
-        let letter = match bytes[at] {
-            8 => b'b',
-            9 => b't',
-            10 => b'n',
-            11 => b'v',
-            12 => b'f',
-            13 => b'r',
-            other => other,
-        };
-        text.extend_from_slice(&[b'\\', letter]);
-        bytes = &bytes[at + 1..];
-    }
-    text.extend_from_slice(bytes);
 }

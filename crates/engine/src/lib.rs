@@ -3,7 +3,8 @@
 //! What holds, always:
 //!
 //! * One exported snapshot serves all workers of a backup; the source is never written to.
-//! * Memory is bounded by workers × a constant, plus about a kilobyte per table; it does not grow with the rows.
+//! * Memory is bounded by workers × a constant, plus about a kilobyte per table; it does not grow with the rows. One exception:
+//!   a row of a table that is no heap is held whole, one at a time.
 //! * What was backed up is named in the manifest with row counts and content hashes, and what could not be proved is
 //!   named as such.
 //! * A secret is in no argument list, no error and no log line.

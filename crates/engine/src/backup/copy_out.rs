@@ -12,7 +12,7 @@ use futures::TryStreamExt as _;
 use crate::connect::Connection;
 use crate::copy_text::{block_condition, copy_out_statement};
 use crate::error::{Error, Result};
-use crate::large_row::{self, TextSink};
+use crate::large_row::{self, Source, TextSink};
 use crate::manifest::Range;
 use crate::monitor::Phase;
 use crate::row_hash::RowHasher;
@@ -29,29 +29,24 @@ pub(super) async fn copy_range(
     job: &Job,
 ) -> Result<Range> {
     let what = format!("copy {}", job.table.facts.display_name());
-    let failure = |error| copy_failure(&what, job, &error);
-    let mut condition = condition(job);
-    let mut places = Vec::new();
-    if let Some(rows) = &job.table.large_rows {
-        places = rows.find(connection, &condition).await?;
-        if !places.is_empty() {
-            condition = rows.without(&condition);
-        }
-    }
-    let (facts, columns) = (&job.table.facts, &job.table.shape.columns);
-    let statement = copy_out_statement(&facts.sql_name(), columns, &condition, &context.encoding);
-    let rows = connection.copy_out(statement.as_str()).await;
-    let mut rows = pin!(rows.map_err(failure)?);
+    let failure = |error| copy_failure(job, error);
+    let (facts, condition) = (&job.table.facts, condition(job));
+    let source = Source { client: connection, encoding: &context.encoding, major: context.major };
     let mut cutter = Cutter::new(context, stream, job);
-    while let Some(message) = rows.try_next().await.map_err(failure)? {
-        cutter.take(&message).await?;
-    }
     let mut large_rows = Vec::new();
-    if let Some(rows) = &job.table.large_rows {
-        for place in places {
-            let before = cutter.hasher.text_bytes();
-            rows.read(connection, &place, &context.encoding, &mut cutter).await?;
-            large_rows.push(cutter.hasher.text_bytes() - before);
+    match &job.table.large_rows {
+        Some(rows) if rows.may_be(source, &condition).await? => {
+            large_rows = rows.copy(source, &condition, &mut cutter).await.map_err(failure)?;
+        }
+        _ => {
+            let (name, columns) = (facts.sql_name(), &job.table.shape.columns);
+            let statement = copy_out_statement(&name, columns, &condition, &context.encoding);
+            let failure = |error| failure(Error::sql(&what, &error));
+            let rows = connection.copy_out(statement.as_str()).await.map_err(failure)?;
+            let mut rows = pin!(rows);
+            while let Some(message) = rows.try_next().await.map_err(failure)? {
+                cutter.take(&message).await?;
+            }
         }
     }
     let (chunks, content) = cutter.finish(&what).await?;
@@ -61,16 +56,14 @@ pub(super) async fn copy_range(
     Ok(Range { start_block, end_block, chunks, content, fingerprint: None, large_rows })
 }
 
-/// The server builds a row's text in one piece of at most a gigabyte. Rows that may be as large as that are not among those
-/// of a COPY, except where a value is stored far smaller than it is written.
-fn copy_failure(what: &str, job: &Job, error: &tokio_postgres::Error) -> Error {
+/// The server builds a value's text in one piece of at most a gigabyte, and that of a row too where it can't be read by place.
+fn copy_failure(job: &Job, error: Error) -> Error {
     let table = job.table.facts.display_name();
-    match Error::sql(what, error) {
+    match error {
         error if large_row::too_large(&error) => Error::Unsupported {
             code: "RowTooLarge",
             message: format!(
-                "table {table} has a row whose text passes the gigabyte that the server can write, and the value that makes \
-                 it so long is of a type that has no pieces to read it by"
+                "table {table} has a row with a value whose text passes the gigabyte that the server can write"
             ),
         },
         Error::Sql { sqlstate, message, .. }

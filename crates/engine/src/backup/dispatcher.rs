@@ -65,6 +65,9 @@ pub(super) async fn dispatch(
         let mut shapes =
             shape::shapes(&context.hold.connection, &oids, &context.shape_salt, context.major)
                 .await?;
+        let may_be_large: Vec<_> =
+            batch.iter().filter(|facts| possible(&context, facts)).map(|facts| facts.oid).collect();
+        let kinds = large_row::kinds(&context.hold.connection, &may_be_large).await?;
         for facts in batch {
             let mut shape = shapes.remove(&facts.oid).unwrap_or_default();
             // The condition decides which rows there are.
@@ -75,7 +78,10 @@ pub(super) async fn dispatch(
             }
             let (range_blocks, ranges) = plan(&context, &facts);
             let mut previous = context.previous.ranges(&context.repository, facts.oid);
-            let large_rows = large_rows(&context, &facts, &shape).await?;
+            let large_rows = kinds.get(&facts.oid).and_then(|kinds| {
+                let (columns, limit) = (&shape.columns, context.large_row_bytes);
+                LargeRows::of(&facts.sql_name(), columns, kinds, limit, facts.is_heap())
+            });
             let table = Arc::new(TableWork { facts, shape, range_blocks, ranges, large_rows });
             for index in 0..ranges {
                 let start_block = index * range_blocks;
@@ -99,24 +105,15 @@ pub(super) async fn dispatch(
     Ok(())
 }
 
-/// How large rows are found. Configuration tables of extensions are read by a condition of their own, and are small.
-async fn large_rows(
-    context: &Context,
-    facts: &TableFacts,
-    shape: &Shape,
-) -> Result<Option<LargeRows>> {
-    let limit = context.large_row_bytes;
-    if facts.extension_condition.is_some() || !large_row::possible(facts.toast_bytes, limit) {
-        return Ok(None);
-    }
-    let connection = &context.hold.connection;
-    LargeRows::of(connection, &facts.sql_name(), &shape.columns, limit).await
+/// Whether a table may have large rows. How much other access methods keep where is not known.
+fn possible(context: &Context, facts: &TableFacts) -> bool {
+    !facts.is_heap() || large_row::possible(facts.toast_bytes, context.large_row_bytes)
 }
 
 /// Heap blocks per range (0: whole) and number of ranges.
 fn plan(context: &Context, facts: &TableFacts) -> (u64, u64) {
     let divisible = context.major >= CTID_RANGES_SINCE
-        && facts.access_method == "heap"
+        && facts.is_heap()
         && facts.extension_condition.is_none();
     let earlier =
         context.previous.table(facts.oid).filter(|table| table.relfilenode == facts.relfilenode);

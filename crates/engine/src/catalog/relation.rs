@@ -72,6 +72,11 @@ impl TableFacts {
         qualified(&self.schema, &self.name)
     }
 
+    /// Whether a row stays where its `ctid` says, as nobody promises of other access methods.
+    pub(crate) fn is_heap(&self) -> bool {
+        self.access_method == "heap"
+    }
+
     pub(crate) fn display_name(&self) -> String {
         format!("{}.{}", self.schema, self.name)
     }

@@ -17,7 +17,7 @@ use tokio_postgres::{Client, Statement};
 
 use super::ranges::read_chunks;
 use crate::error::{Error, Result};
-use crate::large_row::{Kind, kinds};
+use crate::large_row::{Kind, kinds, table_oid};
 use crate::manifest::Table;
 use crate::session::{self, quote_identifier, quote_literal};
 
@@ -86,7 +86,14 @@ impl<'a> LargeRowLoader<'a> {
         table: &Table,
         encoding: &'a str,
     ) -> Result<Self> {
-        let columns = kinds(client, &into, &table.columns).await?;
+        let oid = table_oid(client, &into).await?;
+        let kinds = kinds(client, &[oid]).await?.remove(&oid).unwrap_or_default();
+        let kind = |name| kinds.get(name).copied().unwrap_or(Kind::Whole { by_cast: false });
+        let columns = table
+            .columns
+            .iter()
+            .map(|column| (quote_identifier(&column.name), kind(&column.name)))
+            .collect();
         let types = table.columns.iter().map(|column| column.type_name.clone()).collect();
         Ok(Self { client, into, columns, types, encoding })
     }
@@ -113,7 +120,7 @@ impl<'a> LargeRowLoader<'a> {
     async fn insert(&self, fields: Vec<Field>) -> Result<()> {
         let mut short = (Vec::new(), Vec::new());
         let mut values = Vec::new();
-        let mut long = (Vec::new(), String::new());
+        let mut temporary = vec!["pg_temp.coffer_pieces".to_owned()];
         for (number, field) in fields.into_iter().enumerate() {
             let ((name, kind), type_name) = (&self.columns[number], &self.types[number]);
             match field {
@@ -123,49 +130,53 @@ impl<'a> LargeRowLoader<'a> {
                     values.push(format!("r.{name}"));
                 }
                 Field::Long { .. } => {
-                    let whole = format!(
-                        "(SELECT string_agg(p.data, ''::bytea ORDER BY p.piece) FROM pg_temp.coffer_pieces p WHERE p.field = {number})"
-                    );
-                    let encoding = quote_literal(self.encoding);
-                    let (stored, value) = match kind {
-                        Kind::Bytes => ("bytea", whole),
-                        Kind::Text => ("text", format!("convert_from({whole}, {encoding})")),
-                        _ => (
-                            type_name.as_str(),
-                            format!("convert_from({whole}, {encoding})::text::{type_name}"),
-                        ),
-                    };
-                    let name = quote_identifier(&format!("f{number}"));
-                    long.0.push(format!("{name} {stored}"));
-                    long.1.push_str(&format!(
-                        "ALTER TABLE pg_temp.coffer_values ALTER COLUMN {name} SET STORAGE EXTERNAL; \
-                         INSERT INTO pg_temp.coffer_values ({name}) VALUES ({value}); "
-                    ));
-                    values.push(format!(
-                        "(SELECT v.{name} FROM pg_temp.coffer_values v WHERE v.{name} IS NOT NULL)::{type_name}"
-                    ));
+                    let table = format!("coffer_value_{number}");
+                    self.put_together(&table, number, *kind, type_name).await?;
+                    let table = format!("pg_temp.{table}");
+                    values.push(format!("(SELECT v.v FROM {table} v)::{type_name}"));
+                    temporary.push(table);
                 }
             }
         }
-        self.execute(&format!(
-            "CREATE TEMPORARY TABLE coffer_values ({}) ON COMMIT DROP; {}",
-            long.0.join(", "),
-            long.1
-        ))
-        .await?;
-        let from = if short.0.is_empty() {
-            ""
-        } else {
+        let mut from = "";
+        if !short.0.is_empty() {
             self.copy_short(&short.0.join(", "), short.1).await?;
-            "FROM pg_temp.coffer_row r"
-        };
+            from = "FROM pg_temp.coffer_row r";
+            temporary.push("pg_temp.coffer_row".to_owned());
+        }
         let names: Vec<_> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
         self.execute(&format!(
             "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} {from}; \
-             DROP TABLE IF EXISTS pg_temp.coffer_row, pg_temp.coffer_values, pg_temp.coffer_pieces",
+             DROP TABLE {}",
             self.into,
             names.join(", "),
-            values.join(", ")
+            values.join(", "),
+            temporary.join(", ")
+        ))
+        .await
+    }
+
+    /// Makes a long value of its pieces, in a table of its own: a value of nulls, or one that may not be null, needs no search.
+    async fn put_together(
+        &self,
+        table: &str,
+        field: usize,
+        kind: Kind,
+        type_name: &str,
+    ) -> Result<()> {
+        let whole = format!(
+            "(SELECT string_agg(p.data, ''::bytea ORDER BY p.piece) FROM pg_temp.coffer_pieces p WHERE p.field = {field})"
+        );
+        let text = format!("convert_from({whole}, {})", quote_literal(self.encoding));
+        let (stored, value) = match kind {
+            Kind::Bytes => ("bytea", whole),
+            Kind::Text => ("text", text),
+            _ => (type_name, format!("{text}::text::{type_name}")),
+        };
+        self.execute(&format!(
+            "CREATE TEMPORARY TABLE {table} (v {stored}) ON COMMIT DROP; \
+             ALTER TABLE pg_temp.{table} ALTER COLUMN v SET STORAGE EXTERNAL; \
+             INSERT INTO pg_temp.{table} VALUES ({value})"
         ))
         .await
     }
@@ -305,6 +316,9 @@ impl<'a> Row<'a> {
             self.send().await?;
         }
         if !self.pending.is_empty() || self.ended {
+            return Err(broken());
+        }
+        if self.done.len() == self.loader.columns.len() {
             return Err(broken());
         }
         self.done.push(std::mem::replace(&mut self.current, Field::Short(Vec::new())));

@@ -226,8 +226,7 @@ impl Context {
         let encoding = &self.manifest.database.encoding;
         let loader = LargeRowLoader::new(session, name, table, encoding).await?;
         let mut text = RangeText::new(&self.repository, &range.chunks);
-        let large: u64 = range.large_rows.iter().sum();
-        let mut lines = range.content.text_bytes.saturating_sub(large);
+        let mut lines = bytes_before_large_rows(range)?;
         for bytes in &range.large_rows {
             if *bytes <= self.request.options.copy_row_bytes_max {
                 lines += bytes;
@@ -246,6 +245,15 @@ impl Context {
         }
         Ok(())
     }
+}
+
+/// Text of a range before its large rows, which end it.
+fn bytes_before_large_rows(range: &Range) -> Result<u64> {
+    let large = range.large_rows.iter().try_fold(0_u64, |sum, bytes| sum.checked_add(*bytes));
+    large.and_then(|large| range.content.text_bytes.checked_sub(large)).ok_or_else(|| {
+        let message = "the large rows of a range are longer than the range".to_owned();
+        Error::Manifest { message }
+    })
 }
 
 /// `COPY … FROM STDIN` in the encoding of the stored text, which is that of the database.
@@ -304,7 +312,28 @@ async fn unsafe_roots(control: &Client, major: u32) -> Result<Vec<Name>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Content;
     use crate::restore::sample;
+
+    #[test]
+    fn large_rows_longer_than_their_range_are_damage() {
+        let range = |text_bytes, large_rows: &[u64]| Range {
+            start_block: 0,
+            end_block: None,
+            chunks: Vec::new(),
+            content: Content { rows: 3, hash: 0, text_bytes },
+            fingerprint: None,
+            large_rows: large_rows.to_vec(),
+        };
+        assert_eq!(bytes_before_large_rows(&range(10, &[3, 4])).unwrap(), 3);
+        assert_eq!(bytes_before_large_rows(&range(7, &[3, 4])).unwrap(), 0);
+        for damaged in
+            [range(6, &[3, 4]), range(u64::MAX, &[u64::MAX, 1]), range(1, &[u64::MAX, 2])]
+        {
+            let error = bytes_before_large_rows(&damaged).unwrap_err();
+            assert!(matches!(error, Error::Manifest { .. }), "{error:?}");
+        }
+    }
 
     #[test]
     fn names_columns_and_encoding_are_quoted() {

@@ -21,7 +21,7 @@ use crate::catalog::shape::{SHORTEST_FLOATS_SINCE, tables_with_floats};
 use crate::connect::Connection;
 use crate::copy_text::{block_condition, copy_out_statement};
 use crate::error::{Error, Result};
-use crate::large_row::{LargeRows, TextSink};
+use crate::large_row::{LargeRows, Source, TextSink, kinds, table_oid};
 use crate::manifest::{Content, LargeObject, NotProved, Table};
 use crate::monitor::Phase;
 use crate::part::PartReader;
@@ -62,6 +62,8 @@ struct Piece {
     table: Arc<Table>,
     /// First block and the one after the last; none for all of it.
     blocks: Option<(u64, Option<u64>)>,
+    /// It had large rows in the source, or may have got them from another partition.
+    large_rows: bool,
 }
 
 /// What a piece held; none where it may not be read.
@@ -75,7 +77,7 @@ impl Context {
             ..Proof::default()
         };
         let known = proof.not_proved.len();
-        let mut tables = Arc::clone(&self).read_tables().await?;
+        let mut tables = Arc::clone(&self).read_tables(&loaded).await?;
         let session = self.open_reading().await?;
         let source_major = self.manifest.source.server_version_num / 10_000;
         if source_major < SHORTEST_FLOATS_SINCE && self.target.major() >= SHORTEST_FLOATS_SINCE {
@@ -100,7 +102,7 @@ impl Context {
         Ok(proof)
     }
 
-    async fn read_tables(self: Arc<Self>) -> Result<Vec<Checked>> {
+    async fn read_tables(self: Arc<Self>, loaded: &Loaded) -> Result<Vec<Checked>> {
         let control = self.open_reading().await?;
         let (sender, receiver) = mpsc::channel(self.workers * PIECES_AHEAD);
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
@@ -124,7 +126,7 @@ impl Context {
             found
         };
         let (cut, work, found) =
-            futures::join!(self.cut(&control, sender), finish_all(workers), collect);
+            futures::join!(self.cut(&control, loaded, sender), finish_all(workers), collect);
         // A worker's failure is the reason of the others'.
         work?;
         let mut tables = cut?;
@@ -140,6 +142,7 @@ impl Context {
     async fn cut(
         &self,
         control: &Client,
+        loaded: &Loaded,
         sender: mpsc::Sender<Piece>,
     ) -> Result<Vec<(u32, Checked)>> {
         let mut checked = Vec::new();
@@ -160,6 +163,8 @@ impl Context {
             // Not needed any more, and the longest part of it.
             table.ranges = crate::manifest::Ranges::Inline(Vec::new());
             let blocks = self.blocks_to_read(control, &table).await?;
+            let moved = table.partition_root.as_ref().is_some_and(|root| loaded.is_through(root));
+            let large_rows = table.large_rows > 0 || moved;
             let table = Arc::new(table);
             let starts = (0..blocks).step_by(usize::try_from(BLOCKS_AT_ONCE).unwrap_or(usize::MAX));
             let mut pieces: Vec<_> = starts
@@ -171,7 +176,8 @@ impl Context {
                 pieces.push(None);
             }
             for blocks in pieces {
-                if sender.send(Piece { table: Arc::clone(&table), blocks }).await.is_err() {
+                let piece = Piece { table: Arc::clone(&table), blocks, large_rows };
+                if sender.send(piece).await.is_err() {
                     return Err(Error::Cancelled);
                 }
             }
@@ -220,17 +226,16 @@ impl Context {
             Error::sql(format!("read back {}.{}", table.schema, table.name), &e)
         };
         let encoding = &self.manifest.database.encoding;
-        let mut condition = read_condition(table, piece.blocks);
+        let condition = read_condition(table, piece.blocks);
         let mut hasher = RowHasher::new(self.repository.row_hash_key());
         let name = qualified(&table.schema, &table.name);
-        if table.large_rows > 0 {
-            let limit = self.request.options.large_row_bytes;
-            if let Some(rows) = LargeRows::of(session, &name, &table.columns, limit).await? {
-                for place in rows.find(session, &condition).await? {
-                    rows.read(session, &place, encoding, &mut hasher).await?;
-                }
-                condition = rows.without(&condition);
-            }
+        let source = Source { client: session, encoding, major: self.target.major() };
+        if piece.large_rows
+            && let Some(rows) = self.large_rows(session, &name, table).await?
+            && rows.may_be(source, &condition).await?
+        {
+            rows.copy(source, &condition, &mut hasher).await?;
+            return compare::finish(hasher, table);
         }
         let statement = copy_out_statement(&name, &table.columns, &condition, encoding);
         let rows = session.copy_out(&statement).await.map_err(failed)?;
@@ -239,6 +244,23 @@ impl Context {
             hasher.update(&bytes);
         }
         compare::finish(hasher, table)
+    }
+
+    /// How the rows of a table with large ones are read; none where this server's has nothing that could be large.
+    async fn large_rows(
+        &self,
+        session: &Connection,
+        name: &str,
+        table: &Table,
+    ) -> Result<Option<LargeRows>> {
+        let oid = table_oid(session, name).await?;
+        let kinds = kinds(session, &[oid]).await?;
+        let limit = self.request.options.large_row_bytes;
+        let is_heap = table.access_method == "heap";
+        let rows = kinds
+            .get(&oid)
+            .and_then(|kinds| LargeRows::of(name, &table.columns, kinds, limit, is_heap));
+        Ok(rows)
     }
 
     async fn compare_sequences(&self, session: &Connection, proof: &mut Proof) -> Result<()> {

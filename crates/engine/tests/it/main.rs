@@ -10,6 +10,7 @@ mod backup_writers;
 mod check;
 mod garbage;
 mod large_rows;
+mod large_rows_random;
 mod restore_across;
 mod restore_database;
 mod restore_files;

@@ -143,13 +143,18 @@ impl Fixture {
 
     /// The stored COPY text of a table.
     pub(crate) async fn text(&self, table: &Table) -> String {
+        String::from_utf8(self.text_bytes(table).await).expect("UTF-8")
+    }
+
+    /// The same in whatever encoding.
+    pub(crate) async fn text_bytes(&self, table: &Table) -> Vec<u8> {
         let mut text = Vec::new();
         for range in self.ranges(table).await {
             for chunk in &range.chunks {
                 text.extend_from_slice(&self.repository.read_chunk(chunk).await.expect("a chunk"));
             }
         }
-        String::from_utf8(text).expect("UTF-8")
+        text
     }
 
     pub(crate) async fn bytes(&self, part: &Part) -> Vec<u8> {
