@@ -6,6 +6,7 @@
 pub(crate) mod database;
 pub(crate) mod definitions;
 pub(crate) mod large_object;
+pub(crate) mod left_out;
 pub(crate) mod materialized_view;
 pub(crate) mod relation;
 pub(crate) mod role;

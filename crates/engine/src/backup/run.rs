@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
 use crate::catalog::database::{self, Server, lsn_number};
+use crate::catalog::left_out;
 use crate::catalog::relation::{self, TableFacts};
 use crate::check::{self, SourceReport};
 use crate::connect::{ConnectOptions, Connection};
@@ -25,6 +26,7 @@ use super::hold::{self, Hold, LockRetry};
 use super::lists::Lists;
 use super::previous::Previous;
 use super::reporter::{Cancellers, Reporter};
+use super::schema::Archived;
 use super::{BackupOutcome, BackupRequest, identity, large_objects, schema, worker};
 
 /// What all parts of a running backup share.
@@ -101,8 +103,12 @@ impl Run {
             database::marks(&free, server.in_recovery).await?,
             previous.marks(),
         );
-        let (hold, mut toc) = self.hold_and_schema(&free, &server, &report).await?;
-        if !self.request.options.user_mappings {
+        let (hold, Archived { mut toc, warnings: said }) =
+            self.hold_and_schema(&free, &server, &report).await?;
+        warnings.extend(said);
+        let user_mappings = self.request.options.user_mappings;
+        warnings.extend(left_out::left_out(&hold.connection, user_mappings).await?);
+        if !user_mappings {
             toc = selection::without_user_mappings(toc, &mut warnings)?;
         }
         if hold.retaken > 0 {
@@ -189,7 +195,7 @@ impl Run {
         free: &Connection,
         server: &Server,
         report: &SourceReport,
-    ) -> Result<(Hold, Vec<u8>)> {
+    ) -> Result<(Hold, Archived)> {
         let BackupRequest { source, options, work_dir, .. } = &self.request;
         let mut retry = LockRetry::new(options.lock_attempts);
         loop {
@@ -212,12 +218,12 @@ impl Run {
                     lock_timeout: options.lock_timeout,
                     work_dir,
                 };
-                let toc = hold.unless_lost(archive.write()).await;
+                let archived = hold.unless_lost(archive.write()).await;
                 // Whether it failed or not: what it read may have been half old and half new.
                 hold.same_definitions(free).await?;
-                let toc = toc?;
+                let archived = archived?;
                 hold.be_patient().await?;
-                Ok((hold, toc))
+                Ok((hold, archived))
             };
             match attempt.await {
                 Ok(taken) => return Ok(taken),

@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::connect::ConnectOptions;
 use crate::error::{Error, Result};
+use crate::manifest::Warning;
 use crate::tools::{STDERR_BYTES_MAX, Tool, scrub};
 
 /// The tool's own words for a server that went away.
@@ -20,6 +21,18 @@ const LOST_CONNECTION: [&str; 3] = [
     "could not receive data from server",
     "could not send data to server",
 ];
+
+/// Warnings of the tool that are kept, and characters of one.
+const WARNINGS_MAX: usize = 50;
+const WARNING_CHARS_MAX: usize = 500;
+
+/// What the tool made and said.
+pub(super) struct Archived {
+    /// The bytes of `toc.dat`. Grows with the number of objects in the schema, not with rows.
+    pub(super) toc: Vec<u8>,
+    /// What it warned of, though it succeeded: it leaves out what it may not see, and says so nowhere else.
+    pub(super) warnings: Vec<Warning>,
+}
 
 /// A directory that goes with this value.
 struct Output(PathBuf);
@@ -46,17 +59,19 @@ pub(super) struct Archive<'a> {
 }
 
 impl Archive<'_> {
-    /// The bytes of `toc.dat`. Grows with the number of objects in the schema, not with rows.
-    pub(super) async fn write(&self) -> Result<Vec<u8>> {
+    /// Runs the tool.
+    pub(super) async fn write(&self) -> Result<Archived> {
         let name = format!("schema-{}", uuid::Uuid::new_v4().simple());
         let output = Output(self.work_dir.join(name));
-        self.run(&output).await?;
-        tokio::fs::read(output.0.join("toc.dat"))
+        let said = self.run(&output).await?;
+        let toc = tokio::fs::read(output.0.join("toc.dat"))
             .await
-            .map_err(Error::io("read the archive of the schema"))
+            .map_err(Error::io("read the archive of the schema"))?;
+        Ok(Archived { toc, warnings: warnings(&said) })
     }
 
-    async fn run(&self, output: &Output) -> Result<()> {
+    /// What it said in the end, if it succeeded.
+    async fn run(&self, output: &Output) -> Result<String> {
         let Self { source, lock_timeout, .. } = *self;
         let started = Instant::now();
         let mut command = self.tool.command(source);
@@ -81,8 +96,8 @@ impl Archive<'_> {
             None => Vec::new(),
         };
         let status = child.wait().await.map_err(Error::io("wait for pg_dump"))?;
+        let stderr = scrub(&stderr, source);
         if !status.success() {
-            let stderr = scrub(&stderr, source);
             // Parameters and statements are the same in every language that the server may speak; messages are not.
             if stderr.contains("max_locks_per_transaction") {
                 return Err(super::hold::too_many_tables());
@@ -96,8 +111,38 @@ impl Archive<'_> {
             }
             return Err(Error::Tool { tool: "pg_dump", status: status.to_string(), stderr });
         }
-        Ok(())
+        Ok(stderr)
     }
+}
+
+/// One warning for each that the tool wrote, with its details and hints. Names of objects may be in them, values are not.
+fn warnings(said: &str) -> Vec<Warning> {
+    let mut warnings: Vec<String> = Vec::new();
+    for line in said.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let text = line.strip_prefix("pg_dump: ").unwrap_or(line);
+        match (text.strip_prefix("warning: "), warnings.last_mut()) {
+            (None, Some(last)) => {
+                last.push_str("; ");
+                last.push_str(text);
+            }
+            (warning, _) => warnings.push(warning.unwrap_or(text).to_owned()),
+        }
+    }
+    let more = warnings.len().saturating_sub(WARNINGS_MAX);
+    warnings.truncate(WARNINGS_MAX);
+    if more > 0 {
+        warnings.push(format!("{more} more warnings"));
+    }
+    warnings
+        .into_iter()
+        .map(|message| Warning {
+            code: "ToolWarning".to_owned(),
+            message: format!(
+                "pg_dump: {}",
+                message.chars().take(WARNING_CHARS_MAX).collect::<String>()
+            ),
+        })
+        .collect()
 }
 
 /// Reads to the end and keeps the last part: the tool must not block on a full pipe, nor fill memory.
@@ -114,5 +159,22 @@ async fn last_words(mut pipe: impl tokio::io::AsyncRead + Unpin) -> Result<Vec<u
         if kept.len() > 4 * STDERR_BYTES_MAX {
             kept.drain(..kept.len() - 2 * STDERR_BYTES_MAX);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_warning_is_kept_within_bounds() {
+        let said = "pg_dump: warning: one\npg_dump: detail: of it\n\npg_dump: warning: two\n";
+        let messages: Vec<_> = warnings(said).into_iter().map(|warning| warning.message).collect();
+        assert_eq!(messages, ["pg_dump: one; detail: of it", "pg_dump: two"]);
+        assert!(warnings("").is_empty());
+        let many = format!("pg_dump: warning: {}\n", "é".repeat(1000)).repeat(60);
+        let many = warnings(&many);
+        assert_eq!((many.len(), many[50].message.as_str()), (51, "pg_dump: 10 more warnings"));
+        assert_eq!(many[0].message.chars().count(), "pg_dump: ".len() + WARNING_CHARS_MAX);
     }
 }

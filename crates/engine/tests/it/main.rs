@@ -2,6 +2,7 @@
 
 mod backup_contents;
 mod backup_failures;
+mod backup_left_out;
 mod backup_locks;
 mod backup_privileges;
 mod backup_repeated;
