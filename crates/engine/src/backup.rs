@@ -1,9 +1,10 @@
 //! Taking a backup: locks, one exported snapshot, the schema by the server's own tool, the rows by parallel workers.
 //!
 //! Order matters and is this: check; lock every table; take and export the snapshot; see that no table was truncated or
-//! rewritten in between; archive the schema, and see that no definition changed under the tool; read rows, large objects
-//! and lists under the snapshot; read sequences after it; see that all names still mean the same; wait until the server's
-//! log is durable up to the snapshot; seal. The source is never written to. Until the schema is archived a lock that is
+//! rewritten in between; archive the schema, and see that no definition changed under the tool; read sequences, after the
+//! snapshot; read rows, large objects and lists under it, and see that every name meant what it means under it; see that no
+//! type changed the text of its values; wait until the server's log is durable up to the snapshot; seal. The source is never
+//! written to. Until the schema is archived a lock that is
 //! not granted, or a definition that changed, lets go of everything and starts over; after that nothing waits for the
 //! lock of a table for long, because the session that holds them all reads what a worker can't.
 
@@ -15,10 +16,12 @@ mod hold;
 mod identity;
 mod large_objects;
 mod lists;
+mod names;
 mod previous;
 mod reporter;
 mod run;
 mod schema;
+mod tables;
 mod worker;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 //! Locks come first and the snapshot after, in one transaction: LOCK TABLE takes no snapshot, so the snapshot is younger
 //! than every lock. A table that was locked can't be truncated or rewritten any more, and one that had been was finished
 //! before. Only tables that appeared after the list was read are still without a lock; they are locked late, and if one of
-//! them was rewritten meanwhile the snapshot is thrown away and taken again.
+//! them was rewritten meanwhile, or a name meant another table when it was locked, the snapshot is thrown away and taken
+//! again.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -110,10 +111,10 @@ impl Hold {
         Err(Error::SnapshotRace { attempts: 1, relations })
     }
 
-    /// Fails with [`Error::SnapshotRace`] when the name of a table or sequence means another one than under the snapshot.
-    /// Rows are asked for by name, and no lock keeps a schema from being renamed and another put in its place.
-    pub(super) async fn same_names(&self) -> Result<()> {
-        let relations = relation::rewritten(&self.connection).await?;
+    /// Fails with [`Error::SnapshotRace`] when types changed since the snapshot so that their values are written in another
+    /// way: no lock on a table keeps the labels of its enums, or the attributes of its composites, as they are.
+    pub(super) async fn same_values(&self, free: &Connection) -> Result<()> {
+        let relations = definitions::changed_values(&self.connection, free).await?;
         if relations.is_empty() {
             return Ok(());
         }
@@ -146,8 +147,8 @@ async fn snapshot(
     lock_timeout: Duration,
     reporter: &Reporter,
 ) -> Result<Attempt> {
-    reporter.report(Phase::Lock, None);
     let listed = relation::lockables(connection).await?;
+    reporter.report(Phase::Lock, None);
     let begin = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = {}",
         lock_timeout.as_millis().max(1)

@@ -6,9 +6,8 @@ use coffer_store::{ChunkKind, ChunkRef, PackStream};
 use serde::Serialize;
 
 use crate::catalog::{materialized_view, role, sequence};
-use crate::connect::Connection;
 use crate::error::{Error, Result};
-use crate::manifest::{NotProved, Part, Warning};
+use crate::manifest::{NotProved, Part, Sequence, Warning};
 use crate::part::PartWriter;
 use crate::session::execute;
 
@@ -49,42 +48,52 @@ impl Lists<'_> {
         write_list(stream, ChunkKind::MaterializedViewList, previous, &views).await
     }
 
-    /// Named under the snapshot, read outside it and after it, so that no row has a number that is still to come. Nothing
-    /// holds a lock on them: whoever drops one and does not commit is waited for, but not longer than `lock_wait`.
+    /// Positions of sequences, in order.
     pub(super) async fn sequences(
-        &mut self,
+        &self,
         stream: &mut PackStream,
-        free: &Connection,
+        sequences: &[Sequence],
+    ) -> Result<Part> {
+        let previous = self.context.previous.chunks(|root| &root.sequences.chunks);
+        write_list(stream, ChunkKind::SequenceList, previous, sequences).await
+    }
+
+    /// Named under the snapshot, read outside it and after it, so that no row has a number that is still to come; and soon
+    /// after it, before the rows, since nothing keeps anybody from setting a sequence back meanwhile. Nothing holds a lock on
+    /// them: whoever drops one and does not commit is waited for, but not longer than `lock_wait`.
+    pub(super) async fn positions(
+        &mut self,
         in_recovery: bool,
         lock_wait: Duration,
-    ) -> Result<Part> {
-        let (mut names, unlogged) = sequence::sequences(&self.context.hold.connection).await?;
+    ) -> Result<Vec<Sequence>> {
+        let (mut listed, unlogged) = sequence::sequences(&self.context.hold.connection).await?;
         if in_recovery {
-            self.not_proved.extend(unlogged.iter().map(|(schema, name)| NotProved {
-                object: format!("sequence {schema}.{name}"),
+            self.not_proved.extend(unlogged.iter().map(|sequence| NotProved {
+                object: format!("sequence {}.{}", sequence.schema, sequence.name),
                 reason:
                     "it is unlogged and the source is a standby, which can't read it".to_owned(),
             }));
         } else {
-            names.extend(unlogged);
+            listed.extend(unlogged);
         }
+        let free = &self.context.free;
         let wait_ms = lock_wait.as_millis().clamp(1, LOCK_WAIT_MS_MAX);
         execute(free, "bound the wait for locks", &format!("SET lock_timeout = {wait_ms}")).await?;
-        let (sequences, gone) = match sequence::positions(free, &names).await {
+        let (sequences, gone) = match sequence::positions_of(free, &listed).await {
             Err(Error::Sql { sqlstate, message, .. }) if sqlstate == "55P03" => {
                 let waited_ms = u64::try_from(wait_ms).unwrap_or(u64::MAX);
                 return Err(Error::LockTimeout { waited_ms, message });
             }
             positions => positions?,
         };
-        self.warnings.extend(gone.iter().map(|(schema, name)| Warning {
+        self.warnings.extend(gone.iter().map(|sequence| Warning {
             code: "SequenceGone".to_owned(),
             message: format!(
-                "sequence {schema}.{name} was dropped during the backup; it comes back at its start"
+                "sequence {}.{} was dropped during the backup; it comes back at its start",
+                sequence.schema, sequence.name
             ),
         }));
-        let previous = self.context.previous.chunks(|root| &root.sequences.chunks);
-        write_list(stream, ChunkKind::SequenceList, previous, &sequences).await
+        Ok(sequences)
     }
 }
 

@@ -4,30 +4,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use coffer_store::{Lease, Repository, Writer, WriterOptions};
-use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinSet;
 
 use crate::catalog::database::{self, Server, lsn_number};
 use crate::catalog::left_out;
-use crate::catalog::relation::{self, TableFacts};
 use crate::check::{self, SourceReport};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
-use crate::manifest::{
-    DatabaseManifest, ENGINE_FORMAT, NotProved, SchemaArchive, Snapshot, Totals, Warning,
-};
+use crate::manifest::{DatabaseManifest, ENGINE_FORMAT, SchemaArchive, Snapshot, Totals, Warning};
 use crate::monitor::{Monitor, Phase};
 use crate::selection;
 use crate::session;
 
-use super::collector::{Collected, collect};
-use super::dispatcher::{OUTSTANDING_MAX, dispatch};
+use super::collector::Collected;
 use super::hold::{self, Hold, LockRetry};
 use super::lists::Lists;
+use super::names::Names;
 use super::previous::Previous;
 use super::reporter::{Cancellers, Reporter};
 use super::schema::Archived;
-use super::{BackupOutcome, BackupRequest, identity, large_objects, schema, worker};
+use super::{BackupOutcome, BackupRequest, identity, large_objects, schema, tables};
 
 /// What all parts of a running backup share.
 pub(super) struct Context {
@@ -35,6 +30,9 @@ pub(super) struct Context {
     pub(super) repository: Repository,
     pub(super) writer: Writer,
     pub(super) hold: Hold,
+    /// A session without a transaction, for what has to be asked of the newest catalog.
+    pub(super) free: Connection,
+    pub(super) names: Names,
     pub(super) previous: Previous,
     pub(super) reporter: Reporter,
     pub(super) cancellers: Cancellers,
@@ -118,14 +116,18 @@ impl Run {
             );
             warnings.push(Warning { code: "SnapshotRetaken".to_owned(), message });
         }
-        let context = Arc::new(self.context(&server, hold, previous).await?);
-        let (tables, mut not_proved) = self.tables(&context, &server).await?;
-        let Collected { tables, totals } =
-            read_tables(&context, tables, self.request.options.workers).await?;
-
-        let mut stream = context.writer.stream();
+        let context = Arc::new(self.context(&server, hold, free, previous).await?);
+        let (tables, mut not_proved) = tables::to_read(&context, server.in_recovery).await?;
+        self.reporter.report(Phase::Data, None);
+        let options = &self.request.options;
+        let lock_wait = options.lock_timeout * options.lock_attempts;
         let mut lists =
             Lists { context: &context, not_proved: &mut not_proved, warnings: &mut warnings };
+        let positions = lists.positions(server.in_recovery, lock_wait).await?;
+        let Collected { tables, totals } =
+            tables::read(&context, tables, self.request.options.workers).await?;
+
+        let mut stream = context.writer.stream();
         let schema_archive = SchemaArchive {
             toc: lists.schema(&mut stream, &toc).await?,
             tool_version: report.pg_dump.version.clone(),
@@ -135,16 +137,14 @@ impl Run {
         self.reporter.report(Phase::Lists, None);
         let roles = lists.roles(&mut stream, server.major()).await?;
         let materialized_views = lists.materialized_views(&mut stream).await?;
-        let options = &self.request.options;
-        let lock_wait = options.lock_timeout * options.lock_attempts;
-        let sequences = lists.sequences(&mut stream, &free, server.in_recovery, lock_wait).await?;
-        context.hold.same_names().await?;
+        let sequences = lists.sequences(&mut stream, &positions).await?;
+        context.hold.same_values(&context.free).await?;
         let extensions = database::extensions(&context.hold.connection).await?;
         let database = database::properties(&context.hold.connection, server.major()).await?;
         stream.finish().await.map_err(Error::store("store lists"))?;
 
         self.reporter.report(Phase::Flush, None);
-        let snapshot = flushed(&context.hold, &free, &server, marks, &mut warnings).await?;
+        let snapshot = flushed(&context, &server, marks, &mut warnings).await?;
         let totals = Totals { database_bytes: server.database_bytes, ..totals };
         let manifest = DatabaseManifest {
             engine_format: ENGINE_FORMAT,
@@ -232,7 +232,13 @@ impl Run {
         }
     }
 
-    async fn context(&self, server: &Server, hold: Hold, previous: Previous) -> Result<Context> {
+    async fn context(
+        &self,
+        server: &Server,
+        hold: Hold,
+        free: Connection,
+        previous: Previous,
+    ) -> Result<Context> {
         let options = &self.request.options;
         let writer_options =
             WriterOptions { pack_bytes: options.pack_bytes, zstd_level: options.zstd_level };
@@ -241,7 +247,9 @@ impl Run {
             source: self.request.source.clone(),
             repository: self.repository.clone(),
             writer: writer.map_err(Error::store("begin to write"))?,
+            names: Names::of(&hold.connection, &free).await?,
             hold,
+            free,
             previous,
             reporter: self.reporter.clone(),
             cancellers: self.cancellers.clone(),
@@ -252,44 +260,6 @@ impl Run {
             range_bytes: options.range_bytes,
             large_row_bytes: options.large_row_bytes,
         })
-    }
-
-    /// Tables to read, and those whose rows are left out with the reason.
-    async fn tables(
-        &self,
-        context: &Context,
-        server: &Server,
-    ) -> Result<(Vec<TableFacts>, Vec<NotProved>)> {
-        let mut not_proved: Vec<_> = relation::foreign_tables(&context.hold.connection)
-            .await?
-            .into_iter()
-            .map(|name| NotProved {
-                object: format!("foreign table {name}"),
-                reason: "its rows are another server's; only its definition is kept".to_owned(),
-            })
-            .collect();
-        not_proved.extend(
-            relation::extension_tables(&context.hold.connection).await?.into_iter().map(
-                |(table, extension)| NotProved {
-                    object: format!("table {table}"),
-                    reason: format!(
-                        "it is a part of extension {extension}, which makes it and its rows"
-                    ),
-                },
-            ),
-        );
-        let (readable, unreadable): (Vec<_>, Vec<_>) =
-            relation::tables(&context.hold.connection, context.major)
-                .await?
-                .into_iter()
-                .partition(|table| !(server.in_recovery && table.persistence == "u"));
-        not_proved.extend(unreadable.iter().map(|table| NotProved {
-            object: format!("table {}", table.display_name()),
-            reason: "it is unlogged and the source is a standby, which can't read it".to_owned(),
-        }));
-        let bytes = readable.iter().map(|table| table.total_bytes).sum();
-        self.reporter.set_totals(bytes, readable.len() as u64);
-        Ok((readable, not_proved))
     }
 
     async fn seal(
@@ -316,57 +286,14 @@ impl Run {
     }
 }
 
-/// All rows, by parallel workers.
-async fn read_tables(
-    context: &Arc<Context>,
-    tables: Vec<TableFacts>,
-    workers: usize,
-) -> Result<Collected> {
-    context.reporter.report(Phase::Data, None);
-    let expected = tables.len() as u64;
-    let (jobs, job_queue) = mpsc::channel(2 * workers);
-    let (blocked, blocked_queue) = mpsc::channel(OUTSTANDING_MAX);
-    let (done, done_queue) = mpsc::channel(OUTSTANDING_MAX);
-    let job_queue: worker::Jobs = Arc::new(Mutex::new(job_queue));
-    let mut set = JoinSet::new();
-    for _ in 0..workers {
-        set.spawn(worker::work(
-            Arc::clone(context),
-            Arc::clone(&job_queue),
-            blocked.clone(),
-            done.clone(),
-        ));
-    }
-    set.spawn(worker::work_on_blocked(Arc::clone(context), blocked_queue, done.clone()));
-    // From here on the queues end with those who feed them.
-    drop((job_queue, blocked, done));
-    let watch = async {
-        while let Some(ended) = set.join_next().await {
-            ended.map_err(|error| Error::Protocol {
-                context: "read rows".to_owned(),
-                message: format!("a worker ended: {error}"),
-            })??;
-        }
-        Ok(())
-    };
-    let dispatched = dispatch(Arc::clone(context), tables, jobs);
-    let collected = collect(Arc::clone(context), done_queue);
-    let ((), collected, ()) = tokio::try_join!(dispatched, collected, watch)?;
-    if collected.totals.tables != expected {
-        let message = format!("{} of {expected} tables were read", collected.totals.tables);
-        return Err(Error::Protocol { context: "read rows".to_owned(), message });
-    }
-    Ok(collected)
-}
-
 /// The snapshot's record, once the server's log is durable up to it.
 async fn flushed(
-    hold: &Hold,
-    free: &Connection,
+    context: &Context,
     server: &Server,
     marks: Vec<crate::manifest::Mark>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Snapshot> {
+    let Context { hold, free, .. } = context;
     let flush_lsn = if server.in_recovery {
         None
     } else {

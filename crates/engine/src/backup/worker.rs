@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::manifest::Range;
 use crate::session::{self, execute, quote_literal};
 
-use super::copy_out::copy_range;
 use super::dispatcher::{Job, TableWork};
+use super::names::read_range;
 use super::run::Context;
 
 /// How long a worker waits for a table's lock, in the server's notation.
@@ -64,7 +64,7 @@ pub(super) async fn work(
             jobs_left = JOBS_PER_TRANSACTION;
         }
         jobs_left -= 1;
-        match copy_range(&context, &connection, &mut stream, &job).await {
+        match read_range(&context, &connection, &mut stream, &job).await {
             Ok(range) => {
                 if done.send(Done::new(job, range)).await.is_err() {
                     return Ok(());
@@ -96,7 +96,7 @@ pub(super) async fn work_on_blocked(
     let Some(mut job) = blocked.recv().await else { return Ok(()) };
     let mut stream = context.writer.stream();
     loop {
-        let range = copy_range(&context, &context.hold.connection, &mut stream, &job).await?;
+        let range = read_range(&context, &context.hold.connection, &mut stream, &job).await?;
         if done.send(Done::new(job, range)).await.is_err() {
             return Ok(());
         }

@@ -34,16 +34,19 @@ pub(crate) async fn lockables(client: &Client) -> Result<Vec<Lockable>> {
 }
 
 /// Names of tables whose files, under the snapshot, are not those that are there now, or whose name means another
-/// relation now; also of sequences whose name means another one. To an older snapshot such a table looks empty: TRUNCATE and
-/// rewrites are not MVCC-safe, and a name always means what it means now.
+/// relation now, or whose lock this session does not hold. To an older snapshot such a table looks empty: TRUNCATE and
+/// rewrites are not MVCC-safe, and a name always means what it means now. A lock goes by name as well: where a name meant
+/// another table for just that moment, that one was locked.
 pub(crate) async fn rewritten(client: &Client) -> Result<Vec<String>> {
     // The left sides are of the snapshot; the functions look into the newest catalog.
     let sql = format!(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND {USER_SCHEMA} AND (\
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {USER_SCHEMA} AND (\
            (c.relkind = 'r' AND c.relfilenode IS DISTINCT FROM pg_relation_filenode(c.oid)) \
-           OR coalesce(to_regclass(format('%I.%I', n.nspname, c.relname)), \
-                CASE WHEN c.relkind = 'S' THEN c.oid ELSE 0 END) <> c.oid) ORDER BY 1"
+           OR coalesce(to_regclass(format('%I.%I', n.nspname, c.relname)), 0) <> c.oid \
+           OR c.oid NOT IN (SELECT l.relation FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' \
+                AND l.mode = 'AccessShareLock' AND l.granted AND l.relation IS NOT NULL \
+                AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))) ORDER BY 1"
     );
     let found = rows(client, "the files of tables", &sql, &[]).await?;
     found.iter().map(|row| get(row, 0)).collect()

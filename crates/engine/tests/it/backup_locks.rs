@@ -210,7 +210,7 @@ async fn a_sequence_that_is_being_dropped_is_not_waited_for_without_end() {
     let f = Fixture::start().await;
     f.sql("CREATE SEQUENCE going");
     let during = f.psql();
-    let monitor = OnPhase::new(Phase::LargeObjects, move || {
+    let monitor = OnPhase::new(Phase::Data, move || {
         let psql = during.clone();
         std::thread::spawn(move || psql.run("BEGIN; DROP SEQUENCE going; SELECT pg_sleep(300)"));
         wait_for_lock(&during, true, "AccessExclusiveLock");
@@ -280,23 +280,4 @@ async fn definitions_that_never_rest_fail_the_backup() {
     let Error::SnapshotRace { attempts: 2, relations } = &error else { panic!("{error:?}") };
     assert!(relations.contains(&"functions".to_owned()) && error.is_transient(), "{error}");
     assert!(f.repository.manifests().await.unwrap().valid.is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_schema_put_in_the_place_of_another_is_noticed() {
-    // No lock on its tables keeps a schema from being renamed, and rows are asked for by name.
-    for phase in [Phase::Data, Phase::LargeObjects] {
-        let f = Fixture::start().await;
-        f.sql("CREATE SCHEMA live; CREATE TABLE live.t (id serial); INSERT INTO live.t SELECT generate_series(1, 100)");
-        let during = f.psql();
-        let monitor = OnPhase::new(phase, move || {
-            during.sql(
-                "ALTER SCHEMA live RENAME TO before; CREATE SCHEMA live; CREATE TABLE live.t (id serial)",
-            );
-        });
-        let outcome = f.run_with(f.request(), Arc::new(monitor), CancellationToken::new()).await;
-        let error = outcome.unwrap_err();
-        assert!(matches!(error, Error::SnapshotRace { .. }) && error.is_transient(), "{error:?}");
-        assert!(f.repository.manifests().await.unwrap().valid.is_empty());
-    }
 }

@@ -5,6 +5,7 @@ mod backup_failures;
 mod backup_left_out;
 mod backup_locks;
 mod backup_privileges;
+mod backup_races;
 mod backup_repeated;
 mod backup_reports;
 mod backup_writers;
