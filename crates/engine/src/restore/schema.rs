@@ -1,5 +1,6 @@
 //! The schema into the target, by the `pg_restore` of its own major version.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -67,8 +68,6 @@ pub(crate) async fn read_toc(repository: &Repository, manifest: &DatabaseManifes
 #[derive(Debug)]
 pub(super) struct Archive {
     path: PathBuf,
-    /// It names tablespaces that the target lacks.
-    lacks_tablespaces: bool,
 }
 
 impl Drop for Archive {
@@ -84,7 +83,7 @@ impl Archive {
         use std::os::unix::fs::DirBuilderExt as _;
         std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        let archive = Self { path, lacks_tablespaces: false };
+        let archive = Self { path };
         std::fs::write(archive.path.join("toc.dat"), toc.write())?;
         Ok(archive)
     }
@@ -99,22 +98,31 @@ impl Context {
         self.request.selection.apply(&mut toc, extensions).map_err(Error::Preflight)?;
         self.request.role_map.apply(&mut toc);
         self.adapt_owners(&mut toc, roles);
+        self.adapt_tablespaces(&mut toc);
         let path = self.request.work_dir.join(format!("restore-{:016x}", rand::random::<u64>()));
-        let mut archive =
-            Archive::create(path, &toc).map_err(Error::io("write the archive of the schema"))?;
-        let lacks = |name: &Vec<u8>| {
-            !name.is_empty()
-                && !self.target.tablespaces.contains(String::from_utf8_lossy(name).as_ref())
-        };
-        archive.lacks_tablespaces =
-            toc.entries.iter().filter_map(|entry| entry.tablespace.as_ref()).any(lacks);
-        if archive.lacks_tablespaces {
+        Archive::create(path, &toc).map_err(Error::io("write the archive of the schema"))
+    }
+
+    /// Puts into the database's own tablespace what was in one that the target lacks, and says so.
+    fn adapt_tablespaces(&self, toc: &mut Toc) {
+        let mut missing = BTreeSet::new();
+        for tablespace in toc.entries.iter_mut().filter_map(|entry| entry.tablespace.as_mut()) {
+            let name = String::from_utf8_lossy(tablespace).into_owned();
+            if !name.is_empty() && !self.target.tablespaces.contains(&name) {
+                tablespace.clear();
+                missing.insert(name);
+            }
+        }
+        if !missing.is_empty() {
+            let names: Vec<_> = missing.into_iter().collect();
             self.warn(
                 "MissingTablespace",
-                "tablespaces are missing: all objects go into the database's own",
+                format!(
+                    "tablespaces are missing: {}; what was in them goes into the database's own",
+                    names.join(", ")
+                ),
             );
         }
-        Ok(archive)
     }
 
     /// Runs `pg_restore` for a part of the schema. What it ignored becomes a warning where only an attribute was lost.
@@ -146,9 +154,6 @@ impl Context {
         }
         if self.request.options.roles == super::RoleMode::Ignore {
             command.args(["--no-owner", "--no-acl"]);
-        }
-        if archive.lacks_tablespaces {
-            command.arg("--no-tablespaces");
         }
         command
             .arg(&archive.path)

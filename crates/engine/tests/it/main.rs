@@ -21,5 +21,6 @@ mod restore_refusals;
 mod restore_support;
 mod round_trips;
 mod support;
+mod tablespaces;
 mod torture;
 mod versions;
