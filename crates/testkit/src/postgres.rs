@@ -7,6 +7,7 @@
 mod account;
 mod binaries;
 mod guardian;
+mod standby;
 mod tls;
 
 use std::{

@@ -227,25 +227,34 @@ async fn lock(connection: &Connection, tables: &[Lockable]) -> Result<()> {
     Ok(())
 }
 
-/// Counts attempts that failed for want of a lock, or because definitions changed under them.
+/// Counts attempts that failed for want of a lock, because definitions changed under them, or because a standby could not
+/// keep what they read.
 pub(super) struct LockRetry {
+    in_recovery: bool,
     attempts: u32,
     left: u32,
     started: Instant,
 }
 
+/// What a standby says when it ends a query, so that what its primary did can be done there too.
+pub(super) const RECOVERY_CONFLICT: &str = "40001";
 /// Pause before the next attempt: whoever waited behind us goes first.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 impl LockRetry {
-    pub(super) fn new(attempts: u32) -> Self {
-        Self { attempts, left: attempts, started: Instant::now() }
+    /// A standby may end the session that holds the snapshot: there that is a reason to try again as well.
+    pub(super) fn new(attempts: u32, in_recovery: bool) -> Self {
+        Self { in_recovery, attempts, left: attempts, started: Instant::now() }
     }
 
     /// Waits before the next attempt, or returns the error when there is none or another attempt would not help.
     pub(super) async fn pause(&mut self, error: Error) -> Result<()> {
         let message = match &error {
             Error::Sql { sqlstate, message, .. } if sqlstate == "55P03" => message.clone(),
+            Error::Sql { sqlstate, message, .. } if sqlstate == RECOVERY_CONFLICT => {
+                message.clone()
+            }
+            Error::ConnectionLost { message } if self.in_recovery => message.clone(),
             Error::LockTimeout { message, .. } => message.clone(),
             Error::SnapshotRace { attempts: 1, .. } => error.to_string(),
             _ => return Err(error),
@@ -255,13 +264,18 @@ impl LockRetry {
             if let Error::SnapshotRace { relations, .. } = error {
                 return Err(Error::SnapshotRace { attempts: self.attempts, relations });
             }
+            if error.sqlstate() == Some(RECOVERY_CONFLICT)
+                || matches!(error, Error::ConnectionLost { .. })
+            {
+                return Err(error);
+            }
             let waited_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             return Err(Error::LockTimeout { waited_ms, message });
         }
         tracing::info!(
             message,
             left = self.left,
-            "no locks in time, or definitions changed; letting go and trying again"
+            "no locks in time, definitions changed, or the standby could not wait; letting go and trying again"
         );
         tokio::time::sleep(RETRY_PAUSE).await;
         Ok(())

@@ -1,10 +1,11 @@
-//! What makes a recovery point a sound base for later ones: marks, and a log that is durable up to the snapshot.
+//! What makes a recovery point a sound base for later ones: marks, and a log that is durable up to the snapshot; and what to
+//! say where the source is a standby, whose point never is one.
 
 use std::time::{Duration, Instant};
 
 use crate::catalog::database::{self, lsn_number};
 use crate::connect::Connection;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::Mark;
 
 /// Marks kept in a recovery point. Older ones only matter to transactions that run for as many backups.
@@ -37,6 +38,23 @@ pub(super) async fn wait_for_flush(connection: &Connection, insert_lsn: &str) ->
             return Ok(flushed);
         }
         tokio::time::sleep(FLUSH_POLL).await;
+    }
+}
+
+/// Says of an error that it may be the standby's doing: it ends whatever stands in the way of what its primary did.
+pub(super) fn of_standby(error: Error) -> Error {
+    const HINT: &str = "the source is a standby, which may end sessions and statements that stand in the way of what its primary \
+        did; see max_standby_streaming_delay and hot_standby_feedback";
+    match error {
+        Error::ConnectionLost { message } => {
+            Error::ConnectionLost { message: format!("{message} ({HINT})") }
+        }
+        Error::Sql { context, sqlstate, message, relation }
+            if sqlstate == super::hold::RECOVERY_CONFLICT =>
+        {
+            Error::Sql { context, sqlstate, message: format!("{message} ({HINT})"), relation }
+        }
+        other => other,
     }
 }
 

@@ -92,7 +92,14 @@ impl Run {
     }
 
     pub(super) async fn take(self) -> Result<BackupOutcome> {
-        let Examined { free, server, report } = self.examine().await?;
+        let examined = self.examine().await?;
+        let in_recovery = examined.server.in_recovery;
+        let taken = self.take_of(examined).await;
+        taken.map_err(|error| if in_recovery { identity::of_standby(error) } else { error })
+    }
+
+    async fn take_of(self, examined: Examined) -> Result<BackupOutcome> {
+        let Examined { free, server, report } = examined;
         let mut warnings = report.warnings.clone();
         let source = database::source(&free, &server).await?;
         let previous = self.previous(&mut warnings).await;
@@ -197,7 +204,7 @@ impl Run {
         report: &SourceReport,
     ) -> Result<(Hold, Archived)> {
         let BackupRequest { source, options, work_dir, .. } = &self.request;
-        let mut retry = LockRetry::new(options.lock_attempts);
+        let mut retry = LockRetry::new(options.lock_attempts, server.in_recovery);
         loop {
             let attempt = async {
                 let hold = hold::take(
@@ -295,6 +302,13 @@ async fn flushed(
 ) -> Result<Snapshot> {
     let Context { hold, free, .. } = context;
     let flush_lsn = if server.in_recovery {
+        // The snapshot outlives it: what it sees was all replayed before. A standby's point is never a sound base anyhow.
+        if !database::in_recovery(free).await? {
+            warnings.push(Warning {
+                code: "Promoted".to_owned(),
+                message: "the standby was promoted during the backup, which holds what it had replayed before".to_owned(),
+            });
+        }
         None
     } else {
         let flushed = identity::wait_for_flush(free, &hold.insert_lsn).await?;

@@ -22,6 +22,9 @@ const LOST_CONNECTION: [&str; 3] = [
     "could not send data to server",
 ];
 
+/// The server's own words when a standby ends a query so that it can follow its primary. The tool tells no SQLSTATE.
+const CONFLICT: &str = "due to conflict with recovery";
+
 /// Warnings of the tool that are kept, and characters of one.
 const WARNINGS_MAX: usize = 50;
 const WARNING_CHARS_MAX: usize = 500;
@@ -108,6 +111,14 @@ impl Archive<'_> {
             }
             if LOST_CONNECTION.iter().any(|words| stderr.contains(words)) {
                 return Err(Error::ConnectionLost { message: stderr });
+            }
+            if stderr.contains(CONFLICT) {
+                return Err(Error::Sql {
+                    context: "archive the schema".to_owned(),
+                    sqlstate: super::hold::RECOVERY_CONFLICT.to_owned(),
+                    message: stderr,
+                    relation: None,
+                });
             }
             return Err(Error::Tool { tool: "pg_dump", status: status.to_string(), stderr });
         }

@@ -38,6 +38,12 @@ pub(crate) async fn server(client: &Client) -> Result<Server> {
     })
 }
 
+/// Whether the server is a standby now.
+pub(crate) async fn in_recovery(client: &Client) -> Result<bool> {
+    let row = one_row(client, "the state of the server", "SELECT pg_is_in_recovery()", &[]).await?;
+    get(&row, 0)
+}
+
 /// Identity of what is read. Where the server withholds a part (managed services revoke functions), it is left empty:
 /// such a recovery point is never the base of reuse.
 pub(crate) async fn source(client: &Client, server: &Server) -> Result<Source> {

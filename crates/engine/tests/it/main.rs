@@ -8,6 +8,7 @@ mod backup_privileges;
 mod backup_races;
 mod backup_repeated;
 mod backup_reports;
+mod backup_standby;
 mod backup_writers;
 mod check;
 mod garbage;

@@ -193,6 +193,11 @@ pub(crate) struct Psql {
 }
 
 impl Psql {
+    /// The same in another server's database.
+    pub(crate) fn with_uri(self, uri: String) -> Self {
+        Self { uri, ..self }
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.uri]);
