@@ -224,6 +224,19 @@ impl Repository {
     /// [`Error::Invalid`] if the plan was made under another lease or manifests were added since. [`Error::Pinned`] if a pin
     /// that had run out was renewed since, of a recovery point that is gone. [`Error::Corrupt`], [`Error::Storage`].
     pub async fn collect(&self, lease: &Lease, plan: CollectionPlan) -> Result<CollectionReport> {
+        self.collect_with(lease, plan, |_| {}).await
+    }
+
+    /// As [`Self::collect`], told after each pack what was done so far.
+    ///
+    /// # Errors
+    /// As [`Self::collect`].
+    pub async fn collect_with(
+        &self,
+        lease: &Lease,
+        plan: CollectionPlan,
+        mut progress: impl FnMut(&CollectionReport),
+    ) -> Result<CollectionReport> {
         if lease.generation() != plan.generation {
             return Err(Error::invalid("the plan was made under another lease"));
         }
@@ -259,6 +272,7 @@ impl Repository {
                     report.deleted_packs += 1;
                     report.deleted_bytes += decision.bytes;
                 }
+                progress(&report);
             }
             objects::delete(&inner.store, &inner.layout.collection(list)).await?;
         }

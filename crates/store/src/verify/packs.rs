@@ -11,6 +11,7 @@
 //! good news nor a reason to distrust a pack.
 
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     chunk::PackId,
@@ -27,16 +28,20 @@ use crate::{
     repository::Repository,
 };
 
-/// One of several equal shares of all packs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Some of several equal parts of all packs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
-    number: u32,
+    first: u32,
+    count: u32,
     of: u32,
 }
 
+/// Parts of which a sample takes some: hundredths of a percent.
+const SAMPLE_PARTS: u32 = 10_000;
+
 impl Share {
     /// Every pack.
-    pub const ALL: Self = Self { number: 1, of: 1 };
+    pub const ALL: Self = Self { first: 0, count: 1, of: 1 };
 
     /// Share `number` (from 1) of `of`.
     ///
@@ -46,13 +51,28 @@ impl Share {
         if number == 0 || number > of {
             return Err(Error::invalid(format!("there is no share {number} of {of}")));
         }
-        Ok(Self { number, of })
+        Ok(Self { first: number - 1, count: 1, of })
+    }
+
+    /// Hundredths of a percent of all packs, which ones is the caller's choice: any number. Samples that begin where the one
+    /// before has ended, `start + parts`, have none in common until all were had.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] unless `1 <= parts <= 10000`.
+    pub fn sample(parts: u32, start: u32) -> Result<Self> {
+        if parts == 0 || parts > SAMPLE_PARTS {
+            return Err(Error::invalid("a sample is more than 0 and at most 100 percent"));
+        }
+        Ok(Self { first: start % SAMPLE_PARTS, count: parts, of: SAMPLE_PARTS })
     }
 
     /// Whether the pack falls into it. The same for the same name, always.
     #[must_use]
     pub fn holds(self, pack: PackId) -> bool {
-        pack.random() % u64::from(self.of) == u64::from(self.number - 1)
+        // What was read from a file may be any number.
+        let of = u64::from(self.of.max(1));
+        let after_first = pack.random() % of + of - u64::from(self.first) % of;
+        after_first % of < u64::from(self.count)
     }
 }
 
@@ -242,6 +262,12 @@ impl PackVerification {
     #[must_use]
     pub fn progress(&self) -> PackProgress {
         self.progress
+    }
+
+    /// Where another run would go on if this one ended here; none at the beginning.
+    #[must_use]
+    pub fn position(&self) -> Option<PackId> {
+        self.report.position
     }
 
     /// Ends the run, wherever it is.

@@ -55,6 +55,26 @@ async fn shares_are_stable_and_together_they_are_everything() {
 }
 
 #[tokio::test]
+async fn samples_that_follow_each_other_are_everything() {
+    let master = MasterKey::generate().unwrap();
+    let store = sample(&master).await;
+    let found = repository(&store, &master).await.unwrap();
+    let names: Vec<PackId> =
+        verify_all(&found, Share::ALL, None).await.0.iter().map(|verdict| verdict.pack).collect();
+    for parts in [1, 500, 3333, 10_000] {
+        // The last one may reach into the first.
+        let (mut read, mut start) = (BTreeSet::new(), 7_777);
+        for _ in 0..10_000_u32.div_ceil(parts) {
+            let share = Share::sample(parts, start).unwrap();
+            read.extend(names.iter().copied().filter(|pack| share.holds(*pack)));
+            start += parts;
+        }
+        assert_eq!(read.len(), names.len(), "{parts} at a time");
+    }
+    assert!(Share::sample(0, 1).is_err() && Share::sample(10_001, 1).is_err());
+}
+
+#[tokio::test]
 async fn a_run_that_was_stopped_anywhere_is_continued_and_reads_each_pack_once() {
     let master = MasterKey::generate().unwrap();
     let store = sample(&master).await;
