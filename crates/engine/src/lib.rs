@@ -46,4 +46,7 @@ pub use restore::{
 };
 pub use selection::{SelectedItem, Selection, check_selection};
 pub use tools::Tools;
-pub use verify::{describe_recovery_point, verify_recovery_point};
+pub use verify::{
+    PackReading, ScratchRequest, describe_recovery_point, verify_by_restore, verify_recovery_point,
+    verify_recovery_point_knowing,
+};

@@ -31,7 +31,7 @@ pub(crate) mod schema;
 pub(crate) mod settings;
 pub(crate) mod stored_objects;
 mod target;
-mod temporary;
+pub(crate) mod temporary;
 pub(crate) mod workers;
 
 use std::path::PathBuf;
@@ -160,6 +160,25 @@ pub async fn restore_database(
     }
 }
 
+/// Restores and proves as [`restore_database`] does, and drops the database instead of giving it a name, whatever the result.
+pub(crate) async fn prove_and_drop(
+    request: RestoreRequest,
+    repository: &Repository,
+    monitor: Arc<dyn Monitor>,
+    cancel: CancellationToken,
+) -> Result<RestoreOutcome> {
+    let prepare = Box::pin(Context::prepare(request, repository, monitor));
+    let context = unless_cancelled(&cancel, prepare).await?;
+    let proved = unless_cancelled(&cancel, Box::pin(Arc::clone(&context).restore())).await;
+    if !context.drop_what_was_made().await {
+        let name = &context.request.temporary_database;
+        context.warn("ScratchDatabaseLeft", format!("database {name:?} could not be dropped"));
+    }
+    let proof = proved?;
+    context.report(Phase::Done, None);
+    Ok(context.outcome(proof))
+}
+
 impl Context {
     /// Everything up to the proof, in the database of the temporary name.
     async fn restore(self: Arc<Self>) -> Result<Proof> {
@@ -187,7 +206,7 @@ impl Context {
 }
 
 /// The work's result, unless the caller cancels first; the work is then given up where it is.
-async fn unless_cancelled<T>(
+pub(crate) async fn unless_cancelled<T>(
     cancel: &CancellationToken,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {

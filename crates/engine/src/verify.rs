@@ -1,6 +1,15 @@
-//! Reading a recovery point's manifest, and checking that everything it names can be had, without restoring it.
+//! Whether what is stored is what was stored, at three depths.
+//!
+//! * Closure ([`verify_recovery_point`]): everything that a recovery point names stands in a pack that is there, and is not on
+//!   record as damaged. Reads the lists and the footers of packs.
+//! * Full ([`PackReading`]): every byte of the packs is read and authenticated, each pack once, in shares and in turns. What it
+//!   finds goes on record, so that the next backup stores it anew and the closure knows which recovery points need it.
+//! * Restore ([`verify_by_restore`]): a database is made of the recovery point, compared with it and dropped.
 
-use coffer_store::{ChunkRef, Repository, Verifier, VerifyDepth, VerifyReport};
+mod packs;
+mod restored;
+
+use coffer_store::{ChunkRef, DamagedPacks, Repository, Verifier, VerifyDepth, VerifyReport};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::de::DeserializeOwned;
 
@@ -8,6 +17,9 @@ use crate::error::{Error, Result};
 use crate::manifest::{DatabaseManifest, ENGINE_FORMAT, Part, Range, Ranges, Table};
 use crate::monitor::{Counters, Monitor, Phase};
 use crate::part::PartReader;
+
+pub use self::packs::{PackReading, TURN_PACKS_MAX};
+pub use self::restored::{SCRATCH_PREFIX, ScratchRequest, verify_by_restore};
 
 /// Chunks checked at the same time.
 const CHECKS_MAX: usize = 8;
@@ -53,7 +65,8 @@ pub(crate) fn parse(body: &[u8], recovery_point_id: &str) -> Result<DatabaseMani
 }
 
 /// Checks every chunk that the recovery point needs. Damage is in the report, not an error; where a list is damaged, what
-/// it would name can't be checked and the damage of the list stands for it.
+/// it would name can't be checked and the damage of the list stands for it. At the depth of closure, what is on record as
+/// damaged counts as such.
 ///
 /// # Errors
 /// When the manifest itself can't be read, or the storage fails.
@@ -63,13 +76,38 @@ pub async fn verify_recovery_point(
     depth: VerifyDepth,
     monitor: &dyn Monitor,
 ) -> Result<VerifyReport> {
-    let root = describe_recovery_point(repository, recovery_point_id).await?;
-    let walk = Walk {
-        repository,
-        verifier: repository.verifier(depth),
-        monitor,
-        counters: Counters::default(),
+    let known = match depth {
+        VerifyDepth::Closure => {
+            repository.damaged_packs().await.map_err(Error::store("read what is damaged"))?
+        }
+        VerifyDepth::Full => DamagedPacks::default(),
     };
+    walk(repository, recovery_point_id, repository.verifier(depth).knowing(known), monitor).await
+}
+
+/// As [`verify_recovery_point`] at the depth of closure, with what a run over the packs has found in place of what is on
+/// record: for a storage to which nothing can be written.
+///
+/// # Errors
+/// As [`verify_recovery_point`].
+pub async fn verify_recovery_point_knowing(
+    repository: &Repository,
+    recovery_point_id: &str,
+    damaged: DamagedPacks,
+    monitor: &dyn Monitor,
+) -> Result<VerifyReport> {
+    let verifier = repository.verifier(VerifyDepth::Closure).knowing(damaged);
+    walk(repository, recovery_point_id, verifier, monitor).await
+}
+
+async fn walk(
+    repository: &Repository,
+    recovery_point_id: &str,
+    verifier: Verifier,
+    monitor: &dyn Monitor,
+) -> Result<VerifyReport> {
+    let root = describe_recovery_point(repository, recovery_point_id).await?;
+    let walk = Walk { repository, verifier, monitor, counters: Counters::default() };
     walk.report();
     for part in [&root.schema.toc, &root.roles, &root.sequences, &root.materialized_views] {
         walk.check(&part.chunks).await?;
@@ -113,8 +151,9 @@ impl Walk<'_> {
 
     /// True when all are there.
     async fn check(&self, chunks: &[ChunkRef]) -> Result<bool> {
-        let checks = futures::stream::iter(chunks).map(|chunk| async move {
-            let good = self.verifier.check(chunk).await.map_err(Error::store("verify a chunk"))?;
+        // Copies: of references, the compiler could not tell that the work may go from thread to thread.
+        let checks = futures::stream::iter(chunks.to_vec()).map(|chunk| async move {
+            let good = self.verifier.check(&chunk).await.map_err(Error::store("verify a chunk"))?;
             self.counters.add_bytes(u64::from(chunk.plain_bytes));
             Ok(good)
         });

@@ -75,7 +75,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 }
 
 /// A session in a database that is not the one worked on.
-pub(super) async fn open_maintenance(target: &ConnectOptions) -> Result<Connection> {
+pub(crate) async fn open_maintenance(target: &ConnectOptions) -> Result<Connection> {
     let named = (!target.database.is_empty()).then_some(target.database.as_str());
     let mut last = None;
     for database in MAINTENANCE.into_iter().chain(named) {
@@ -161,12 +161,15 @@ impl Context {
             .map_err(|e| Error::sql("create the database", &e))
     }
 
-    /// After a failure: nothing may be left that looks like a database. When even this fails, the caller's recovery does it.
-    pub(super) async fn drop_what_was_made(&self) {
+    /// Nothing may be left that looks like a database and got no name. When even this fails, which is answered with false, the
+    /// caller's recovery does it.
+    pub(super) async fn drop_what_was_made(&self) -> bool {
         let name = &self.request.temporary_database;
-        if let Err(error) = drop_temporary_database(&self.request.target, name).await {
-            tracing::warn!(database = %name, %error, "temporary database of a failed restore was not dropped");
+        let dropped = drop_temporary_database(&self.request.target, name).await;
+        if let Err(error) = &dropped {
+            tracing::warn!(database = %name, %error, "temporary database of a restore was not dropped");
         }
+        dropped.is_ok()
     }
 }
 

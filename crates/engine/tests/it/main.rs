@@ -24,4 +24,5 @@ mod round_trips;
 mod support;
 mod tablespaces;
 mod torture;
+mod verify;
 mod versions;
