@@ -1,4 +1,4 @@
-//! Break-glass: principals and subscriptions, changed on the data directory itself.
+//! Break-glass: principals, subscriptions and vault keys, changed on the data directory itself.
 //!
 //! Whoever can read the data directory and its master key is the operator; nobody is asked for a token here. It works
 //! beside a running service: both see the same metadata at once.
@@ -6,15 +6,18 @@
 use coffer_azure::ResourceId;
 use coffer_store::MasterKey;
 
+use crate::app::dataprotection::VAULT_KIND;
+use crate::app::dataprotection::state::{VaultState, read_state};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::principal::{self, Principal};
 use crate::db::resource::{SUBSCRIPTION_KIND, subscription_not_found};
 use crate::db::role_assignment::{self, RoleAssignment};
-use crate::db::{Db, Page, Tx, resource_exists, resource_list_all};
+use crate::db::{Db, Page, Resource, Tx, resource_exists, resource_list_all};
 use crate::error::Error;
 use crate::identity::bootstrap::{self, BOOTSTRAP_ROLES};
 use crate::identity::principal::{NewApplication, create_application, generate_secret, random_id};
+use crate::key_rotation::{RotatedVault, rotate_vault};
 
 /// Longest name of a principal or subscription.
 const NAME_CHARS_MAX: usize = 120;
@@ -22,6 +25,7 @@ const NAME_CHARS_MAX: usize = 120;
 /// An opened installation.
 #[derive(Debug)]
 pub struct Admin {
+    config: Config,
     db: Db,
     master_key: MasterKey,
     clock: Clock,
@@ -43,6 +47,15 @@ pub struct PrincipalInfo {
     pub principal: Principal,
     /// At any scope.
     pub roles: Vec<RoleAssignment>,
+}
+
+/// What became of one vault's keys.
+#[derive(Clone, Debug)]
+pub struct VaultRotation {
+    /// The vault.
+    pub vault: ResourceId,
+    /// What was done, or why nothing was.
+    pub outcome: Result<RotatedVault, String>,
 }
 
 /// A subscription.
@@ -71,7 +84,7 @@ impl Admin {
         }
         let master_key = bootstrap::master_key(config, false)?;
         let db = Db::open(&config.database_file).await?;
-        Ok(Self { db, master_key, clock: Clock::system() })
+        Ok(Self { config: config.clone(), db, master_key, clock: Clock::system() })
     }
 
     /// Makes a principal with a secret, and gives it roles.
@@ -230,6 +243,34 @@ impl Admin {
                 None => return Ok(out),
             }
         }
+    }
+
+    /// Gives every vault a new key, by which its repositories' data keys are wrapped from then on. What is stored stays as it
+    /// is. A vault that fails keeps no other from its turn, and can be done again.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn keys_rotate(&self) -> Result<Vec<VaultRotation>, Error> {
+        let mut out = Vec::new();
+        let mut page = Page::default();
+        loop {
+            let part = resource_list_all(self.db.read(), VAULT_KIND, &page).await?;
+            for vault in &part.items {
+                let outcome = self.rotate(vault).await.map_err(|error| error.chain());
+                out.push(VaultRotation { vault: vault.id.clone(), outcome });
+            }
+            match part.next {
+                Some(next) => page.after = Some(next),
+                None => return Ok(out),
+            }
+        }
+    }
+
+    async fn rotate(&self, vault: &Resource) -> Result<RotatedVault, Error> {
+        let state: VaultState = read_state(&vault.body)?;
+        let url = self.config.storage_url(vault.body["location"].as_str().unwrap_or_default());
+        let store = coffer_store::open_location(url).map_err(Error::internal)?;
+        rotate_vault(&store, state.vault_guid, &self.master_key).await.map_err(Error::internal)
     }
 
     /// Closes the metadata.

@@ -49,6 +49,8 @@ pub struct Config {
     pub backup_user_mappings: bool,
     /// What `/metrics` wants as bearer token; without one, only this machine may ask.
     pub metrics_token: Option<SecretString>,
+    /// Days in which all that is stored is read once to verify it; 0 for never.
+    pub verification_period_days: u32,
     /// How long a token is good.
     pub token_lifetime: Duration,
     /// Bounds.
@@ -127,6 +129,7 @@ impl Config {
             postgres_tool_directories: Vec::new(),
             backup_user_mappings: true,
             metrics_token: None,
+            verification_period_days: VERIFICATION_PERIOD_DAYS,
             token_lifetime: Duration::from_secs(3600),
             limits: Limits::default(),
             data_dir,
@@ -168,6 +171,12 @@ impl Config {
                 ));
             }
         }
+        if self.verification_period_days > VERIFICATION_PERIOD_DAYS_MAX {
+            return Err(ConfigError::value(
+                "verification.period_days",
+                format!("has to be 0 (never) to {VERIFICATION_PERIOD_DAYS_MAX}"),
+            ));
+        }
         if self.limits.concurrent_requests == 0 || self.limits.concurrent_logins == 0 {
             return Err(ConfigError::value(
                 "limits",
@@ -183,6 +192,10 @@ impl Config {
         Ok(())
     }
 }
+
+/// Days in which all that is stored is read once, without any setting, and the most that can be set.
+const VERIFICATION_PERIOD_DAYS: u32 = 30;
+const VERIFICATION_PERIOD_DAYS_MAX: u32 = 3650;
 
 /// The port without any setting.
 pub const DEFAULT_PORT: u16 = 8443;

@@ -27,6 +27,8 @@ pub mod db;
 pub mod error;
 pub mod http;
 pub mod identity;
+pub mod key_rotation;
+pub mod lease;
 pub mod operations;
 pub mod service;
 mod telemetry;

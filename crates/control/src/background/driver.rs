@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
-use super::{expire_records, purge_instances};
+use super::{expire_records, purge_instances, upkeep};
 use crate::app::App;
 
 /// The time between two rounds. A round that finds nothing due costs one look at an index for each duty.
@@ -15,6 +15,8 @@ const ROUND_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Default)]
 pub struct DutiesHandle {
     wake: Arc<Notify>,
+    /// Held by the round of upkeep that runs.
+    pub(super) upkeep: Arc<Mutex<()>>,
 }
 
 impl DutiesHandle {
@@ -24,9 +26,23 @@ impl DutiesHandle {
     }
 }
 
-/// Starts the duties. They end with the service: no further piece of work is begun then.
+/// Starts the duties. They end with the service: no further piece of work is begun then. Upkeep, which moves bytes, keeps no
+/// other duty waiting.
 pub fn start(app: Arc<App>) {
     let tasks = app.tasks.clone();
+    let looked_after = Arc::clone(&app);
+    tasks.spawn(async move {
+        let app = looked_after;
+        let mut rounds = tokio::time::interval(ROUND_INTERVAL);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = app.stopping.cancelled() => return,
+                _ = rounds.tick() => {}
+            }
+            run_upkeep(&app).await;
+        }
+    });
     tasks.spawn(async move {
         let mut rounds = tokio::time::interval(ROUND_INTERVAL);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -36,13 +52,24 @@ pub fn start(app: Arc<App>) {
                 () = app.duties.wake.notified() => {}
                 _ = rounds.tick() => {}
             }
-            run_round(&app).await;
+            run_records(&app).await;
         }
     });
 }
 
 /// Does everything that is due now. A duty that fails is tried again in the next round, and keeps no other from its turn.
 pub async fn run_round(app: &App) {
+    run_records(app).await;
+    run_upkeep(app).await;
+}
+
+async fn run_upkeep(app: &App) {
+    if let Err(error) = Box::pin(upkeep::run_round(app)).await {
+        tracing::error!(error = error.chain(), "repositories cannot be looked after");
+    }
+}
+
+async fn run_records(app: &App) {
     if let Err(error) = purge_instances::purge_due(app).await {
         tracing::error!(error = error.chain(), "deleted backup instances cannot be purged");
     }

@@ -54,6 +54,9 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
         }
         "COFFER_BACKUP_USER_MAPPINGS" => config.backup_user_mappings = parse(name, value)?,
         "COFFER_METRICS_TOKEN" => config.metrics_token = Some(value.to_owned().into()),
+        "COFFER_VERIFICATION_PERIOD_DAYS" => {
+            config.verification_period_days = parse(name, value)?;
+        }
         "COFFER_TOKENS_LIFETIME_SECONDS" => config.token_lifetime = seconds(name, value)?,
         "COFFER_LIMITS_BODY_BYTES" => limits.body_bytes = parse(name, value)?,
         "COFFER_LIMITS_BODY_TIMEOUT_SECONDS" => limits.body_timeout = seconds(name, value)?,

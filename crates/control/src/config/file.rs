@@ -70,6 +70,7 @@ struct File {
     backup: Backup,
     postgres: Postgres,
     metrics: Metrics,
+    verification: Verification,
     tokens: Tokens,
     limits: FileLimits,
 }
@@ -96,6 +97,12 @@ struct Postgres {
 #[serde(deny_unknown_fields, default)]
 struct Metrics {
     token: Option<SecretString>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Verification {
+    period_days: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -176,6 +183,7 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
     if file.metrics.token.is_some() {
         config.metrics_token = file.metrics.token;
     }
+    replace(&mut config.verification_period_days, file.verification.period_days);
     replace(&mut config.token_lifetime, file.tokens.lifetime_seconds.map(Duration::from_secs));
     let limits = &mut config.limits;
     replace(&mut limits.body_bytes, file.limits.body_bytes);

@@ -50,6 +50,8 @@ fn a_file_sets_everything() {
         host = "10.0.0.5"
         [restore]
         allowed_directories = ["/srv/files"]
+        [verification]
+        period_days = 7
         [limits]
         body_bytes = 1000
         body_timeout_seconds = 3
@@ -61,6 +63,7 @@ fn a_file_sets_everything() {
     assert_eq!(config.storage_url("westus"), "file:///srv/b");
     assert_eq!(config.storage_url("elsewhere"), "file:///srv/a");
     assert_eq!(config.servers["orders"].port, 5432);
+    assert_eq!(config.verification_period_days, 7);
     assert_eq!(config.limits.body_timeout, Duration::from_secs(3));
 }
 
@@ -89,6 +92,7 @@ fn the_environment_overrides_and_client_env_is_no_setting() {
     let config = from_variables(&[
         ("COFFER_LISTEN", "127.0.0.1:0"),
         ("COFFER_LIMITS_DATA_WORKERS", "7"),
+        ("COFFER_VERIFICATION_PERIOD_DAYS", "0"),
         ("COFFER_RESTORE_ALLOWED_DIRECTORIES", "/a:/b"),
         ("COFFER_ENDPOINT", "https://elsewhere:1"),
         ("COFFER_STORAGE_URL", "file:///elsewhere"),
@@ -97,10 +101,12 @@ fn the_environment_overrides_and_client_env_is_no_setting() {
     .unwrap();
     assert_eq!(config.listen.port(), 0);
     assert_eq!(config.limits.data_workers, 7);
+    assert_eq!(config.verification_period_days, 0);
     assert_eq!(config.restore_allowed_directories.len(), 2);
     assert_eq!(config.public_endpoint, None);
     assert_eq!(config.storage_default, "file:///var/lib/coffer/storage");
     assert_eq!(config.master_key_file, Path::new("/var/lib/coffer/master.key"));
     assert!(from_variables(&[("COFFER_LIMITS_DATA_WORKERS", "many")]).is_err());
     assert!(from_variables(&[("COFFER_LIMITS_DATA_WORKERS", "0")]).is_err());
+    assert!(from_variables(&[("COFFER_VERIFICATION_PERIOD_DAYS", "3651")]).is_err());
 }

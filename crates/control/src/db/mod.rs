@@ -18,6 +18,7 @@ pub mod resource;
 pub mod role_assignment;
 pub mod secret;
 pub mod setting;
+pub mod upkeep;
 
 use std::path::Path;
 use std::time::Duration;

@@ -103,6 +103,25 @@ pub async fn unfinished(
     row.as_ref().map(from_row).transpose()
 }
 
+/// Whether an operation of this kind on the instance has not ended.
+///
+/// # Errors
+/// The database fails.
+pub async fn is_unfinished<'e>(
+    executor: impl Executor<'e>,
+    instance: &ResourceId,
+    kind: OperationKind,
+) -> Result<bool, Error> {
+    let row = sqlx::query(
+        "SELECT 1 FROM operation WHERE instance_key = $1 AND kind = $2 AND finished_us IS NULL LIMIT 1",
+    )
+    .bind(instance.key())
+    .bind(kind.as_str())
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.is_some())
+}
+
 /// Asks the unfinished operations of this kind on the instance to stop.
 ///
 /// # Errors

@@ -12,10 +12,13 @@ use super::sagas;
 #[cfg(debug_assertions)]
 const VARIABLE: &str = "COFFER_CRASH_AT";
 
+/// The points of a collection of garbage, which is no operation: it has planned what to delete; it has deleted a pack.
+const COLLECTION_POINTS: [&str; 2] = ["planned", "deleting"];
+
 /// Every point of every saga, as the setting takes them.
 #[must_use]
 pub fn crash_points() -> Vec<String> {
-    let mut points = Vec::new();
+    let mut points = COLLECTION_POINTS.map(|point| format!("collection:{point}")).to_vec();
     for kind in OperationKind::ALL {
         let saga = sagas::saga_points(kind);
         for step in saga.steps.iter().chain(&["conclude"]) {
@@ -29,14 +32,23 @@ pub fn crash_points() -> Vec<String> {
     points
 }
 
-/// Ends the process if this is the point that the test has named.
+/// Ends the process if this is the point of a saga that the test has named.
 pub(crate) fn crash_here(kind: OperationKind, point: &str) {
+    crash_at(kind.as_str(), point);
+}
+
+/// Ends the process if this is the point of a collection that the test has named.
+pub fn collection_crash_point(point: &str) {
+    crash_at("collection", point);
+}
+
+fn crash_at(what: &str, point: &str) {
     #[cfg(debug_assertions)]
     {
         use std::sync::LazyLock;
         static NAMED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var(VARIABLE).ok());
         if let Some(named) = NAMED.as_deref()
-            && named.split_once(':') == Some((kind.as_str(), point))
+            && named.split_once(':') == Some((what, point))
         {
             tracing::error!(
                 point = named,
@@ -46,5 +58,5 @@ pub(crate) fn crash_here(kind: OperationKind, point: &str) {
         }
     }
     #[cfg(not(debug_assertions))]
-    let _ = (kind, point);
+    let _ = (what, point);
 }

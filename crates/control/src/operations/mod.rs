@@ -27,7 +27,7 @@ use coffer_azure::{ApiVersion, ResourceId, UserFacingError};
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use self::crash::crash_points;
+pub use self::crash::{collection_crash_point, crash_points};
 pub use self::executor::{Executor, ExecutorHandle};
 pub use self::input::{
     BackupInput, ConfigureProtectionInput, RestoreInput, UpdateProtectionInput,

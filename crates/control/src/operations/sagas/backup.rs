@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use coffer_azure::BackupInstance;
@@ -17,17 +18,20 @@ use uuid::Uuid;
 
 use super::data_run::{WorkDirectory, job_warning};
 use super::datasource_access::{DatasourceAccess, datasource_access};
-use super::instance_repository::{instance_resource, open_repository, with_lease};
+use super::instance_repository::{instance_resource, open_repository};
 use super::job_monitor::JobMonitor;
 use super::policy_retention::PolicyRetention;
 use super::validate_for_backup::discover_tools;
 use crate::app::App;
 use crate::app::dataprotection::instance_row;
 use crate::app::user_facing_error::{self, Place};
+use crate::background::collect_garbage;
 use crate::db::job::{JobRecoveryPoint, JobStatus, JobWarning};
 use crate::db::recovery_point::{RecoveryPoint, RecoveryPointBody};
+use crate::db::upkeep::Duty;
 use crate::db::{self, Tx};
 use crate::error::Error;
+use crate::lease::{LEASE_PATIENCE, LeaseClaim, with_lease};
 use crate::operations::{BackupInput, Failure, Outcome, Run, Saga};
 
 pub(super) const STEPS: &[&str] = &["prepare", "take"];
@@ -44,6 +48,9 @@ pub(super) const INNER_POINTS: &[&str] = &[
     "take:seal",
     "take:sealed",
 ];
+
+/// How long after its first backup a repository begins to be read for verification.
+const FIRST_READ: Duration = Duration::from_secs(86_400);
 
 /// See the module.
 pub(super) struct Backup {
@@ -79,6 +86,7 @@ impl Saga for Backup {
 
     async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
         let checkpoint: Checkpoint = run.checkpoint()?;
+        note_upkeep(tx, run, checkpoint.repository_guid, outcome).await?;
         match (outcome, checkpoint.taken) {
             (Outcome::Succeeded, Some(taken)) => {
                 let id = checkpoint.recovery_point_id;
@@ -142,10 +150,14 @@ impl Backup {
 
         let stop = run.cancellation().child_token();
         let monitor = Arc::new(JobMonitor::new(run.kind(), "take"));
+        let claim = LeaseClaim {
+            holder: &operation.id,
+            purpose: LeasePurpose::Backup,
+            patience: LEASE_PATIENCE,
+        };
         let leased = with_lease(
             &repository,
-            &operation.id,
-            LeasePurpose::Backup,
+            claim,
             &self.app.clock,
             &stop,
             async |lease| -> Result<Taken, Failure> {
@@ -195,7 +207,11 @@ impl Backup {
         .await;
         let taken = match leased {
             Ok(taken) => taken?,
-            Err(error) => return Err(user_facing_error::store_failure(&error)),
+            Err(error) => {
+                // It may have been stopped while it waited for the lease.
+                run.check_stopped()?;
+                return Err(user_facing_error::store_failure(&error));
+            }
         };
         checkpoint.taken = Some(taken);
         run.set_checkpoint(&checkpoint)?;
@@ -242,6 +258,32 @@ impl Backup {
             work_dir: work.path().to_owned(),
         })
     }
+}
+
+/// Notes when the repository is to be looked after: soon where packs were left that the recovery point does not need.
+async fn note_upkeep(
+    tx: &mut Tx,
+    run: &Run,
+    repository: Uuid,
+    outcome: &Outcome,
+) -> Result<(), Error> {
+    // Before the first step nothing is known of a repository, and nothing was written to it.
+    let Some(instance) = run.operation().instance.as_ref().filter(|_| !repository.is_nil()) else {
+        return Ok(());
+    };
+    let in_time = |delay: Duration| {
+        let delay_us = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
+        run.now_us().saturating_add(delay_us)
+    };
+    let collection = match outcome {
+        Outcome::Succeeded if run.generation() > 1 => Duration::ZERO,
+        Outcome::Succeeded => collect_garbage::PERIOD,
+        Outcome::Failed(_) | Outcome::Cancelled => collect_garbage::GRACE,
+    };
+    db::upkeep::bring_forward(tx, Duty::Collection, repository, instance, in_time(collection))
+        .await?;
+    db::upkeep::bring_forward(tx, Duty::Verification, repository, instance, in_time(FIRST_READ))
+        .await
 }
 
 /// What an earlier run of this backup has sealed, if it came so far.

@@ -1,25 +1,17 @@
-//! From a vault and an instance to their bytes: storage location, keyring, repository, lease.
+//! From a vault and an instance to their bytes: storage location, keyring, repository.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use coffer_azure::ResourceId;
-use coffer_store::{Lease, LeasePurpose, ObjectStore, Repository, VaultKeyring};
-use tokio_util::sync::CancellationToken;
+use coffer_store::{ObjectStore, Repository, VaultKeyring};
 use uuid::Uuid;
 
 use crate::app::dataprotection::errors;
 use crate::app::dataprotection::state::{InstanceState, VaultState, read_state};
 use crate::app::{App, user_facing_error};
-use crate::clock::Clock;
 use crate::db::{self, Resource};
 use crate::error::Error;
 use crate::operations::Failure;
-
-/// How long a repository's lease holds without being renewed.
-const LEASE: Duration = Duration::from_secs(60);
-/// How often it is renewed.
-const LEASE_RENEWAL: Duration = Duration::from_secs(15);
 
 /// Where a vault keeps its bytes, and as whom it acts.
 pub(super) struct VaultStorage {
@@ -65,7 +57,7 @@ pub(super) async fn make_repository(
 }
 
 /// Opens the repository of an instance that is protected.
-pub(super) async fn open_repository(
+pub(crate) async fn open_repository(
     app: &App,
     vault: &ResourceId,
     repository: Uuid,
@@ -89,71 +81,4 @@ pub(crate) async fn destroy_repository(
         .map_err(|error| user_facing_error::store_failure(&error))?;
     tracing::info!(%repository, objects, "a repository was destroyed");
     Ok(())
-}
-
-/// Does `work` while the repository's lease is held and renewed; `stop` is cancelled when the lease is lost. The same
-/// holder takes over at once what it held in an earlier life.
-pub(super) async fn with_lease<T, W: Future<Output = T>>(
-    repository: &Repository,
-    holder: &str,
-    purpose: LeasePurpose,
-    clock: &Clock,
-    stop: &CancellationToken,
-    work: impl FnOnce(Lease) -> W,
-) -> Result<T, coffer_store::Error> {
-    let ttl_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
-    let lease = repository.acquire_lease(holder, purpose, clock.now_ms(), ttl_ms).await?;
-    // Both are polled together: the work goes on while a renewal is on its way. A renewal that has begun is waited for,
-    // since one that was given up could have written its record and not know it.
-    let over = CancellationToken::new();
-    let working = async {
-        let done = work(lease.clone()).await;
-        over.cancel();
-        done
-    };
-    let (done, lost) = tokio::join!(working, keep(repository, &lease, clock, &over, stop));
-    if let Some(error) = lost {
-        return Err(error);
-    }
-    if let Err(error) = repository.release_lease(lease).await {
-        tracing::warn!(%error, "the lease of a repository could not be given back; it will run out");
-    }
-    Ok(done)
-}
-
-/// Renews a lease until the work is over. When it is lost, the work is stopped and the reason returned; a storage that does
-/// not answer loses it when it runs out, not later.
-async fn keep(
-    repository: &Repository,
-    lease: &Lease,
-    clock: &Clock,
-    over: &CancellationToken,
-    stop: &CancellationToken,
-) -> Option<coffer_store::Error> {
-    let mut renewal = tokio::time::interval(LEASE_RENEWAL);
-    renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    renewal.tick().await;
-    let mut held_until = tokio::time::Instant::now() + LEASE;
-    loop {
-        tokio::select! {
-            () = over.cancelled() => return None,
-            _ = renewal.tick() => {}
-        }
-        let begun = tokio::time::Instant::now();
-        let renewed = repository.renew_lease(lease, clock.now_ms());
-        let error = match tokio::time::timeout_at(held_until, renewed).await {
-            Ok(Ok(())) => {
-                held_until = begun + LEASE;
-                continue;
-            }
-            Ok(Err(error)) if error.is_transient() && begun < held_until => {
-                tracing::warn!(%error, "the lease of a repository cannot be renewed yet");
-                continue;
-            }
-            Ok(Err(error)) => error,
-            Err(_elapsed) => coffer_store::Error::LeaseLost { generation: lease.generation() },
-        };
-        stop.cancel();
-        return Some(error);
-    }
 }

@@ -5,4 +5,5 @@ mod estate;
 mod lifecycle;
 mod parts;
 mod resumption;
+mod upkeep;
 mod validate;

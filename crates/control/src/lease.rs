@@ -1,0 +1,124 @@
+//! Doing work under a repository's lease: taken, renewed as long as the work lasts, given back.
+//!
+//! A lease is for whoever changes a repository, and one at a time. What people wait for (a backup) waits for what they do not
+//! wait for (a collection, a record of damage), and the latter gives way: see `background`. The lease of one that died runs
+//! out, which is why waiting has to be longer than a lease lasts.
+
+use std::time::Duration;
+
+use coffer_store::{Error, Lease, LeasePurpose, Repository};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+
+/// How long a repository's lease holds without being renewed.
+const LEASE: Duration = Duration::from_secs(60);
+/// How often it is renewed.
+const LEASE_RENEWAL: Duration = Duration::from_secs(15);
+/// How long somebody waits who must not fail because another one is at work for a moment, or died at it.
+pub const LEASE_PATIENCE: Duration = Duration::from_secs(90);
+/// How often such a one looks.
+const LEASE_POLL: Duration = Duration::from_millis(250);
+
+/// Who wants the lease, and what for.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaseClaim<'a> {
+    /// The same holder takes over at once what it held in an earlier life.
+    pub holder: &'a str,
+    /// What is to be done.
+    pub purpose: LeasePurpose,
+    /// How long to wait while another one holds it.
+    pub patience: Duration,
+}
+
+/// Does `work` while the repository's lease is held and renewed; `stop` is cancelled when the lease is lost, and ends the wait
+/// for it.
+///
+/// # Errors
+/// As [`Repository::acquire_lease`] and [`Repository::renew_lease`]: [`Error::LeaseHeld`] when another one holds it still,
+/// [`Error::LeaseLost`] when it was lost meanwhile.
+pub async fn with_lease<T, W: Future<Output = T>>(
+    repository: &Repository,
+    claim: LeaseClaim<'_>,
+    clock: &Clock,
+    stop: &CancellationToken,
+    work: impl FnOnce(Lease) -> W,
+) -> Result<T, Error> {
+    let lease = acquire(repository, claim, clock, stop).await?;
+    // Both are polled together: the work goes on while a renewal is on its way. A renewal that has begun is waited for,
+    // since one that was given up could have written its record and not know it.
+    let over = CancellationToken::new();
+    let working = async {
+        let done = work(lease.clone()).await;
+        over.cancel();
+        done
+    };
+    let (done, lost) = tokio::join!(working, keep(repository, &lease, clock, &over, stop));
+    if let Some(error) = lost {
+        return Err(error);
+    }
+    if let Err(error) = repository.release_lease(lease).await {
+        tracing::warn!(%error, "the lease of a repository could not be given back; it will run out");
+    }
+    Ok(done)
+}
+
+async fn acquire(
+    repository: &Repository,
+    LeaseClaim { holder, purpose, patience }: LeaseClaim<'_>,
+    clock: &Clock,
+    stop: &CancellationToken,
+) -> Result<Lease, Error> {
+    let ttl_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+    let until = tokio::time::Instant::now() + patience;
+    loop {
+        let error = match repository.acquire_lease(holder, purpose, clock.now_ms(), ttl_ms).await {
+            Err(error @ Error::LeaseHeld { .. }) => error,
+            acquired => return acquired,
+        };
+        if tokio::time::Instant::now() + LEASE_POLL > until {
+            return Err(error);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LEASE_POLL) => {}
+            () = stop.cancelled() => return Err(error),
+        }
+    }
+}
+
+/// Renews a lease until the work is over. When it is lost, the work is stopped and the reason returned; a storage that does
+/// not answer loses it when it runs out, not later.
+async fn keep(
+    repository: &Repository,
+    lease: &Lease,
+    clock: &Clock,
+    over: &CancellationToken,
+    stop: &CancellationToken,
+) -> Option<Error> {
+    let mut renewal = tokio::time::interval(LEASE_RENEWAL);
+    renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    renewal.tick().await;
+    let mut held_until = tokio::time::Instant::now() + LEASE;
+    loop {
+        tokio::select! {
+            () = over.cancelled() => return None,
+            _ = renewal.tick() => {}
+        }
+        let begun = tokio::time::Instant::now();
+        let renewed = repository.renew_lease(lease, clock.now_ms());
+        let error = match tokio::time::timeout_at(held_until, renewed).await {
+            Ok(Ok(())) => {
+                held_until = begun + LEASE;
+                continue;
+            }
+            Ok(Err(error)) if error.is_transient() && begun < held_until => {
+                tracing::warn!(%error, "the lease of a repository cannot be renewed yet");
+                continue;
+            }
+            Ok(Err(error)) => error,
+            Err(_elapsed) => Error::LeaseLost { generation: lease.generation() },
+        };
+        stop.cancel();
+        return Some(error);
+    }
+}

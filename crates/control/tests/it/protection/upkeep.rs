@@ -1,0 +1,211 @@
+//! What nobody needs is collected, what has rotted is found and stored anew, and no backup fails by either.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use coffer_engine::{SilentMonitor, verify_recovery_point};
+use coffer_store::{
+    ChunkKind, Lease, LeasePurpose, MasterKey, Repository, VaultKeyring, VerifyDepth,
+    WriterOptions, list_repositories, list_vaults, open_location,
+};
+use reqwest::Method;
+
+use super::estate::{Estate, digest};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Estate {
+    /// The only repository there is, by storage and key alone.
+    async fn repository(&self) -> Repository {
+        let data = self.harness.data_dir();
+        let store = open_location(&format!("file://{}/storage", data.display())).unwrap();
+        let master = MasterKey::read_file(&data.join("master.key")).unwrap();
+        let vault = list_vaults(&store).await.unwrap()[0];
+        let keyring = VaultKeyring::open(&store, vault, &master).await.unwrap();
+        let id = list_repositories(&store, vault).await.unwrap()[0];
+        Repository::open(&store, vault, id, &keyring).await.unwrap()
+    }
+
+    async fn lease(&self, repository: &Repository, purpose: LeasePurpose, ttl_ms: u64) -> Lease {
+        let now_ms = self.harness.service().app().clock.now_ms();
+        repository.acquire_lease("test", purpose, now_ms, ttl_ms).await.unwrap()
+    }
+
+    /// The packs' files.
+    fn packs(&self) -> Vec<PathBuf> {
+        let mut open = vec![self.harness.data_dir().join("storage")];
+        let mut packs = Vec::new();
+        while let Some(directory) = open.pop() {
+            for entry in std::fs::read_dir(&directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else if directory.ends_with("packs") {
+                    packs.push(path);
+                }
+            }
+        }
+        packs.sort();
+        packs
+    }
+
+    /// Days go by, and what is due is done. Tokens of before are over.
+    async fn days_later(&mut self, days: u32) {
+        let app = self.harness.service().app();
+        app.clock.advance(days * DAY);
+        coffer_control::background::run_round(app).await;
+        let owner = &self.harness.owner;
+        let scope = format!("{}/.default", self.harness.endpoint);
+        self.harness.owner.token = self.harness.token(owner, &scope).await;
+    }
+
+    /// Restores a recovery point with its proof.
+    async fn comes_back(&self, instance: &str, point: &str, database: &str) {
+        let request = self.restore_to_database(point, database);
+        let answer = self
+            .harness
+            .call(Method::POST, &format!("{instance}/restore"), Some(request))
+            .await
+            .expect(202);
+        let job = self.job(&answer).await;
+        let proof = &job["properties"]["extendedInfo"]["additionalDetails"]["Proof"];
+        assert!(proof.as_str().unwrap_or_default().starts_with("equal"), "{job:#}");
+        assert_eq!(digest(&self.postgres, database), digest(&self.postgres, "shop"));
+    }
+
+    /// Takes a backup that must succeed, and returns its recovery point.
+    async fn recovery_point(&self, instance: &str) -> String {
+        let job = self.backup(instance).await;
+        assert_eq!(job["properties"]["status"], "Completed", "{job:#}");
+        self.recovery_points(instance).await[0]["name"].as_str().unwrap().to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_is_collected_and_the_rest_comes_back() {
+    let mut estate = Estate::new("On").await;
+    estate.grant().await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    let first = estate.recovery_point(&instance).await;
+    let of_first = estate.packs();
+    estate.postgres.psql("shop", "UPDATE purchase SET total = total + 1").unwrap();
+    let second = estate.recovery_point(&instance).await;
+    let of_both = estate.packs();
+    estate.days_later(8).await;
+    assert_eq!(estate.packs(), of_both, "all of it is needed");
+
+    let repository = estate.repository().await;
+    let lease = estate.lease(&repository, LeasePurpose::Deletion, 60_000).await;
+    let now_ms = estate.harness.service().app().clock.now_ms();
+    assert!(repository.delete_manifest(&lease, &first, now_ms).await.unwrap());
+    repository.release_lease(lease).await.unwrap();
+    // And what a backup leaves that is killed and never tried again.
+    let lease = estate.lease(&repository, LeasePurpose::Backup, 60_000).await;
+    let writer = repository.writer(&lease, WriterOptions::default()).await.unwrap();
+    let mut stream = writer.stream();
+    let plain = b"what a backup wrote that nobody knows any more";
+    stream.put(ChunkKind::TableRows, plain, None).await.unwrap();
+    stream.finish().await.unwrap();
+    drop(writer);
+    repository.release_lease(lease).await.unwrap();
+    assert_eq!(estate.packs().len(), of_both.len() + 1);
+
+    estate.days_later(1).await;
+    assert_eq!(
+        estate.packs().len(),
+        of_both.len() + 1,
+        "nobody has said anything, and a week is not over"
+    );
+    estate.days_later(7).await;
+    let left = estate.packs();
+    assert!(left.iter().all(|pack| of_both.contains(pack)), "the interrupted one's is gone");
+    assert!(of_first.iter().any(|pack| !left.contains(pack)), "{left:?}");
+    assert!(!left.is_empty());
+    estate.comes_back(&instance, &second, "shop_copy").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_rotted_is_found_and_the_next_backup_stores_it_anew() {
+    let mut estate = Estate::new("On").await;
+    estate.grant().await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    let first = estate.recovery_point(&instance).await;
+    let repository = estate.repository().await;
+    let closure = async |point: &str| {
+        let depth = VerifyDepth::Closure;
+        let report = verify_recovery_point(&repository, point, depth, &SilentMonitor).await;
+        report.unwrap().damaged_chunks
+    };
+    let largest =
+        estate.packs().into_iter().max_by_key(|pack| pack.metadata().unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(&largest).unwrap();
+    let middle = bytes.len() / 4;
+    bytes[middle] ^= 1;
+    std::fs::write(&largest, bytes).unwrap();
+    assert_eq!(closure(&first).await, 0, "nobody has looked");
+
+    let period = estate.harness.service().app().config.verification_period_days;
+    for _ in 0..=period {
+        estate.days_later(1).await;
+        if closure(&first).await > 0 {
+            break;
+        }
+    }
+    assert!(closure(&first).await > 0, "not found in {period} days");
+    let second = estate.recovery_point(&instance).await;
+    assert_eq!(closure(&second).await, 0);
+    estate.comes_back(&instance, &second, "shop_copy").await;
+    let metrics = estate.harness.call(Method::GET, "/metrics", None).await;
+    let text = metrics.body.as_str().unwrap_or_default().to_owned();
+    assert!(text.contains("coffer_damaged_packs_total"), "{text}");
+}
+
+/// A collection, or a record of damage, holds the repository for a while: a backup waits, and it does not fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_waits_for_a_lease_that_another_holds() {
+    let mut estate = Estate::new("On").await;
+    estate.grant().await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    let repository = estate.repository().await;
+    let held = estate.lease(&repository, LeasePurpose::Collection, 600_000).await;
+    let waiting = estate.backup(&instance);
+    let release = async {
+        // When it has begun to wait: the operation is claimed and has fixed its recovery point.
+        let deadline = tokio::time::Instant::now() + crate::harness::DEADLINE;
+        let db = &estate.harness.service().app().db;
+        let id = coffer_azure::ResourceId::parse(&instance).unwrap();
+        let kind = coffer_control::operations::OperationKind::Backup;
+        while !coffer_control::db::operation::is_unfinished(db.read(), &id, kind).await.unwrap() {
+            assert!(tokio::time::Instant::now() < deadline, "the backup does not begin");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        repository.release_lease(held).await.unwrap();
+    };
+    let (job, ()) = tokio::join!(waiting, release);
+    assert_eq!(job["properties"]["status"], "Completed", "{job:#}");
+
+    // The other way round: who needs the repository is not disturbed, and its turn comes later.
+    let held = estate.lease(&repository, LeasePurpose::Backup, 3_600_000_000).await;
+    estate.days_later(8).await;
+    repository.renew_lease(&held, 0).await.expect("it was not taken over");
+    repository.release_lease(held).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_all_vaults_are_changed_beside_a_running_service() {
+    let estate = Estate::new("On").await;
+    estate.grant().await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    let first = estate.recovery_point(&instance).await;
+    let packs = estate.packs();
+    let config = crate::harness::config(estate.harness.data_dir());
+    let admin = coffer_control::admin::Admin::open(&config).await.unwrap();
+    let rotated = admin.keys_rotate().await.unwrap();
+    admin.close().await;
+    assert_eq!(rotated.len(), 1);
+    let done = rotated[0].outcome.as_ref().unwrap();
+    assert_eq!((done.repositories, done.failed.len()), (1, 0));
+    assert_eq!(estate.packs(), packs, "no data was touched");
+    estate.recovery_point(&instance).await;
+    estate.comes_back(&instance, &first, "shop_copy").await;
+}
