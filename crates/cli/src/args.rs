@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{principal, rescue, serve, subscription};
+use crate::commands::{key, principal, rescue, serve, subscription};
 
 /// A backup service for PostgreSQL that speaks the Azure Backup REST API.
 #[derive(Debug, Parser)]
@@ -22,7 +22,10 @@ pub(crate) enum Command {
     Principal(principal::Principal),
     /// Manage subscriptions, directly in the metadata.
     Subscription(subscription::Subscription),
-    /// List, verify and restore recovery points from a storage location and the key alone, without server or metadata.
+    /// Give all vaults new keys; the data stays as it is.
+    Key(key::Key),
+    /// List, verify, restore and look after recovery points from a storage location and the key alone, without server or
+    /// metadata.
     Rescue(rescue::Rescue),
     /// Print the points at which COFFER_CRASH_AT can end a debug build.
     #[cfg(debug_assertions)]

@@ -49,6 +49,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Serve(command) => Box::pin(command.run()).await,
             Command::Principal(command) => command.run().await,
             Command::Subscription(command) => command.run().await,
+            Command::Key(command) => command.run().await,
             Command::Rescue(command) => Box::pin(command.run()).await,
             #[cfg(debug_assertions)]
             Command::CrashPoints => commands::crash_points::run(),

@@ -1,24 +1,28 @@
 //! `coffer rescue`: what a storage location and the key alone allow, with no server and no metadata.
 //!
 //! This is the promise that nobody depends on a running Coffer to get their data back, so nothing here may need one.
-//! Nothing is written to the storage location.
+//! Listing, restoring and exporting write nothing to the storage location. What writes there takes the repository's lease,
+//! as the service does, so that both may run at the same time.
 
 mod choice;
+mod collect;
 mod list;
 mod locate;
 mod restore;
+mod rotate;
 mod verify;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, Subcommand};
 use coffer_engine::Monitor;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use self::locate::Storage;
 use crate::{args::Output, exit::Failure, progress::TerminalProgress};
 
-/// List, verify and restore recovery points from a storage location and the key alone.
+/// List, verify, restore and look after recovery points from a storage location and the key alone.
 #[derive(Debug, Args)]
 pub(crate) struct Rescue {
     #[command(subcommand)]
@@ -29,12 +33,24 @@ pub(crate) struct Rescue {
 enum Verb {
     /// List all recovery points.
     List(list::List),
-    /// Check that everything a recovery point needs is there and undamaged.
+    /// Check that everything a recovery point needs is there and undamaged, or that it restores.
     Verify(verify::Verify),
     /// Restore a recovery point as a new database (or into a directory, as `export` does).
     Restore(restore::Restore),
     /// Write a recovery point as a pg_dump archive in directory format, for the stock pg_restore.
     Export(restore::Export),
+    /// Delete what no recovery point needs.
+    Collect(collect::Collect),
+    /// Give vaults new keys, and wrap them by another master key; the data stays as it is.
+    Rotate(rotate::Rotate),
+}
+
+/// How long to wait for a repository that a backup or another command changes at the moment.
+const LEASE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who holds a lease. Of its own for each time, so that no two ever take it for theirs.
+fn lease_holder() -> String {
+    format!("coffer rescue {}", Uuid::new_v4())
 }
 
 /// Where the recovery points are, and the key.
@@ -64,6 +80,8 @@ impl Rescue {
             Verb::Verify(command) => Box::pin(command.run()).await,
             Verb::Restore(command) => Box::pin(command.run()).await,
             Verb::Export(command) => Box::pin(command.run()).await,
+            Verb::Collect(command) => Box::pin(command.run()).await,
+            Verb::Rotate(command) => command.run().await,
         }
     }
 }

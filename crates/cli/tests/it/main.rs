@@ -1,6 +1,7 @@
 //! The binary as its users meet it: whole commands, exit codes, files and signals.
 
 mod command;
+mod maintenance;
 mod operator;
 mod rescue;
 mod serve;

@@ -18,55 +18,66 @@ use uuid::Uuid;
 use crate::command::{coffer, json, outcome, run, text};
 
 /// A storage location with one recovery point of the sample, and the server that it came from.
-struct Stored {
-    server: PostgresServer,
-    directory: tempfile::TempDir,
-    recovery_point: String,
+pub(crate) struct Stored {
+    pub(crate) server: PostgresServer,
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) recovery_point: String,
+    vault: Uuid,
+    pub(crate) repository: Uuid,
 }
 
 impl Stored {
-    async fn make() -> anyhow::Result<Self> {
+    pub(crate) async fn make() -> anyhow::Result<Self> {
         let server = PostgresServer::start()?;
         server.load_sample("shop", 1)?;
         let directory = tempfile::tempdir()?;
-        let recovery_point = Uuid::new_v4().simple().to_string();
-        let stored = Self { server, directory, recovery_point };
-        stored.back_up().await?;
+        MasterKey::generate()?.write_file(&directory.path().join("key"))?;
+        let (vault, repository) = (Uuid::new_v4(), Uuid::new_v4());
+        let mut stored =
+            Self { server, directory, recovery_point: String::new(), vault, repository };
+        stored.recovery_point = stored.back_up(None).await?;
         Ok(stored)
     }
 
-    async fn back_up(&self) -> anyhow::Result<()> {
-        let master = MasterKey::generate()?;
-        master.write_file(&self.directory.path().join("key"))?;
+    pub(crate) async fn open(&self) -> anyhow::Result<Repository> {
+        let master = MasterKey::read_file(&self.directory.path().join("key"))?;
         let store = create_location(&self.storage()?)?;
-        let (vault, repository) = (Uuid::new_v4(), Uuid::new_v4());
-        let keyring = VaultKeyring::create_or_open(&store, vault, &master).await?;
-        let repository = Repository::create_or_open(&store, vault, repository, &keyring).await?;
+        let keyring = VaultKeyring::create_or_open(&store, self.vault, &master).await?;
+        Ok(Repository::create_or_open(&store, self.vault, self.repository, &keyring).await?)
+    }
+
+    /// Takes one more recovery point.
+    pub(crate) async fn back_up(&self, previous: Option<&str>) -> anyhow::Result<String> {
+        let recovery_point = Uuid::new_v4().simple().to_string();
+        let repository = self.open().await?;
         let lease = repository.acquire_lease("test", LeasePurpose::Backup, 0, 60_000).await?;
         let request = BackupRequest {
             source: ConnectOptions::parse_secret(&self.server.uri("shop"))?,
             tools: Tools::discover(&[]),
-            recovery_point_id: self.recovery_point.clone(),
+            recovery_point_id: recovery_point.clone(),
             labels: [("tag".to_owned(), "Default".to_owned())].into(),
-            options: BackupOptions::default(),
+            options: BackupOptions {
+                previous: previous.map(str::to_owned),
+                ..BackupOptions::default()
+            },
             work_dir: self.directory.path().to_owned(),
         };
         let monitor = Arc::new(SilentMonitor);
         Box::pin(backup(request, &repository, &lease, monitor, CancellationToken::new())).await?;
         repository.release_lease(lease).await?;
-        Ok(())
+        Ok(recovery_point)
     }
 
-    fn storage(&self) -> anyhow::Result<String> {
+    pub(crate) fn storage(&self) -> anyhow::Result<String> {
         Ok(format!("file://{}", text(&self.directory.path().join("storage"))?))
     }
 
-    fn key(&self) -> anyhow::Result<String> {
+    pub(crate) fn key(&self) -> anyhow::Result<String> {
         text(&self.directory.path().join("key"))
     }
 
     /// Every table's row count and content, by psql.
-    fn content(&self, database: &str) -> anyhow::Result<String> {
+    pub(crate) fn content(&self, database: &str) -> anyhow::Result<String> {
         let tables = self.server.psql(
             database,
             "SELECT format('SELECT %L, count(*), sum(hashtextextended(r::text, 0)::numeric) FROM ONLY %s AS r', oid::regclass, oid::regclass)
@@ -96,7 +107,7 @@ async fn everything_comes_back_from_storage_and_key_alone() -> anyhow::Result<()
 
     let verified =
         json(["rescue", "verify", "--storage", &storage, "--key-file", &key, "--output", "json"])?;
-    assert_eq!(verified[0]["sound"], true, "{verified}");
+    assert_eq!(verified["recoveryPoints"][0]["sound"], true, "{verified}");
 
     restore_database(&stored)?;
     export(&stored)?;
@@ -195,7 +206,7 @@ async fn damage_and_a_wrong_key_are_named() -> anyhow::Result<()> {
         run(["rescue", "verify", "--storage", &storage, "--key-file", &key, "--output", "json"])?;
     assert_eq!(code, 1, "{err}");
     let report: Value = serde_json::from_str(&out)?;
-    assert_eq!(report[0]["sound"], false, "{report}");
+    assert_eq!(report["recoveryPoints"][0]["sound"], false, "{report}");
 
     let target = stored.server.uri("damaged");
     let arguments = [
@@ -216,7 +227,7 @@ async fn damage_and_a_wrong_key_are_named() -> anyhow::Result<()> {
 }
 
 /// The largest file below `packs` directories.
-fn largest_pack(directory: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn largest_pack(directory: &Path) -> anyhow::Result<PathBuf> {
     let mut packs = Vec::new();
     let mut pending = vec![directory.to_owned()];
     while let Some(directory) = pending.pop() {
@@ -233,7 +244,7 @@ fn largest_pack(directory: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Turns one bit in the first half of a file, where chunks are.
-fn damage(path: &Path) -> anyhow::Result<()> {
+pub(crate) fn damage(path: &Path) -> anyhow::Result<()> {
     let mut bytes = fs::read(path)?;
     let middle = bytes.len() / 4;
     *bytes.get_mut(middle).context("an empty pack")? ^= 1;

@@ -62,13 +62,13 @@ pub(crate) struct Export {
 }
 
 #[derive(Debug, Args)]
-struct Tuning {
+pub(super) struct Tuning {
     /// Connections, or files, that are written at the same time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
-    workers: u8,
+    pub(super) workers: u8,
     /// Further directory with pg_restore (may be repeated)
     #[arg(long, value_name = "DIR")]
-    tool_dir: Vec<PathBuf>,
+    pub(super) tool_dir: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -172,9 +172,17 @@ fn parse_target(text: &str) -> Result<Target, Failure> {
     text.parse().context("--target").map_err(Failure::Usage)
 }
 
+/// With the password of the environment where the URI has none.
+pub(super) fn with_password(mut server: ConnectOptions) -> ConnectOptions {
+    if server.password.is_none() {
+        server.password = std::env::var(PASSWORD_VARIABLE).ok().map(Into::into);
+    }
+    server
+}
+
 /// The request but for its working directory, which lives as long as the restore.
 fn request(
-    mut target: ConnectOptions,
+    target: ConnectOptions,
     recovery_point_id: String,
     roles: Roles,
     (selection, role_map): (Selection, RoleMap),
@@ -185,9 +193,7 @@ fn request(
             "--roles ignore and --map-role exclude each other: nothing is given to any role";
         return Err(Failure::Usage(anyhow!(message)));
     }
-    if target.password.is_none() {
-        target.password = std::env::var(PASSWORD_VARIABLE).ok().map(Into::into);
-    }
+    let target = with_password(target);
     let roles = match roles {
         Roles::CreateMissing => RoleMode::CreateMissing,
         Roles::Ignore => RoleMode::Ignore,
