@@ -30,6 +30,7 @@ pub mod identity;
 pub mod key_rotation;
 pub mod lease;
 pub mod operations;
+mod pin;
 pub mod service;
 mod telemetry;
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use coffer_engine::plan_collection;
+use coffer_engine::{Error as EngineError, plan_collection};
 use coffer_store::{CollectionReport, Error as StoreError, LeasePurpose, PackReason};
 use serde_json::Value;
 
@@ -33,34 +33,42 @@ pub(super) async fn collect(app: &App, place: &Place) -> Result<Ended, Failure> 
     let giving_way = &stop;
     let collected = with_lease(repository, claim, &app.clock, &stop, |lease| async move {
         let work = async {
-            let plan = plan_collection(repository, &lease, app.clock.now_ms(), grace_ms)
-                .await
-                .map_err(|error| engine_failure(&error, &Blame::storage()))?;
+            let plan = match plan_collection(repository, &lease, app.clock.now_ms(), grace_ms).await
+            {
+                Ok(plan) => plan,
+                // A restore still reads what no recovery point needs any more.
+                Err(EngineError::Store { source: StoreError::Pinned { .. }, .. }) => {
+                    return Ok(None);
+                }
+                Err(error) => return Err(engine_failure(&error, &Blame::storage())),
+            };
             collection_crash_point("planned");
             let mut decisions = plan.decisions().iter();
             let waits = decisions.any(|decision| decision.reason == PackReason::WithinGrace);
-            let report = repository
+            let collecting = repository
                 .collect_with(&lease, plan, |_so_far| collection_crash_point("deleting"))
-                .await
-                .map_err(|error| store_failure(&error))?;
-            Ok::<_, Failure>((report, waits))
+                .await;
+            match collecting {
+                Ok(report) => Ok::<_, Failure>(Some((report, waits))),
+                Err(StoreError::Pinned { .. } | StoreError::LeaseLost { .. }) => Ok(None),
+                Err(error) => Err(store_failure(&error)),
+            }
         };
         // Dropped in the middle, it is a collection that was interrupted, which the next one finishes.
         tokio::select! {
             biased;
-            () = giving_way.cancelled() => None,
-            () = needed(app, instance) => None,
-            done = work => Some(done),
+            () = giving_way.cancelled() => Ok(None),
+            () = needed(app, instance) => Ok(None),
+            done = work => done,
         }
     })
     .await;
-    let (report, waits) = match collected {
-        Ok(None) | Err(StoreError::LeaseHeld { .. } | StoreError::LeaseLost { .. }) => {
-            return Ok(Ended::Busy);
-        }
-        Ok(Some(done)) => done?,
+    let collected = match collected {
+        Ok(collected) => collected?,
+        Err(StoreError::LeaseHeld { .. } | StoreError::LeaseLost { .. }) => None,
         Err(error) => return Err(store_failure(&error)),
     };
+    let Some((report, waits)) = collected else { return Ok(Ended::Busy) };
     tell(place, &report);
     let due_us = later(app, if waits { GRACE } else { PERIOD });
     Ok(Ended::Done { due_us, state: Value::Null })

@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use coffer_engine::Error as EngineError;
 use coffer_engine::files::FilesRequest;
 use coffer_engine::manifest::Warning;
 use coffer_engine::restore::{RestoreRequest, database_oid};
 use coffer_engine::{Proof, Selection};
+use coffer_store::Repository;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::data_run::{WorkDirectory, job_warning, not_proved_warning};
 use super::files_target::FilesTarget;
@@ -23,11 +26,12 @@ use super::restore_target::{
 };
 use crate::app::App;
 use crate::app::dataprotection::restore_choice::Choice;
-use crate::app::user_facing_error::{self, Place, engine_failure};
+use crate::app::user_facing_error::{self, Place, engine_failure, store_failure};
 use crate::db::job::{JobStatus, JobWarning};
 use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::operations::{Failure, Outcome, RestoreInput, Run, Saga};
+use crate::pin::while_pinned;
 
 pub(super) const STEPS: &[&str] = &["check", "write", "publish"];
 pub(super) const INNER_POINTS: &[&str] = &[
@@ -227,23 +231,27 @@ impl Restore {
         let repository =
             open_repository(&self.app, &operation.vault, state.repository_guid).await?;
         let _work = WorkDirectory::make(&self.app, run).await?;
+        let stop = run.cancellation().child_token();
         let monitor = Arc::new(JobMonitor::new(run.kind(), "write"));
         let restoring = coffer_engine::restore::restore_database(
             request.clone(),
             &repository,
             Arc::clone(&monitor) as _,
-            run.cancellation().clone(),
+            stop.clone(),
         );
         let noting = async {
             monitor.database_made().await;
             note_temporary(run, &request).await;
             std::future::pending().await
         };
-        let restored = tokio::select! {
-            restored = monitor.report_while(run.job_report(), Box::pin(restoring)) => restored,
-            never = noting => never,
+        let watched = async {
+            tokio::select! {
+                restored = monitor.report_while(run.job_report(), Box::pin(restoring)) => restored,
+                never = noting => never,
+            }
         };
-        let outcome = restored.map_err(|error| engine_failure(&error, place))?;
+        let id = &request.recovery_point_id;
+        let outcome = self.pinned(run, &repository, id, &stop, place, Box::pin(watched)).await?;
         run.crash_point("write:renamed");
         let mut written =
             written(outcome.bytes, &outcome.proof, &outcome.warnings, &place.database);
@@ -266,30 +274,51 @@ impl Restore {
         let repository =
             open_repository(&self.app, &operation.vault, state.repository_guid).await?;
         let Choice { selection, role_map, .. } = chosen(input)?;
+        let id = recovery_point_id(&input.request)?;
         let request = FilesRequest {
-            recovery_point_id: recovery_point_id(&input.request)?,
+            recovery_point_id: id.clone(),
             directory: files.staging.clone(),
             prefix: files.prefix.clone(),
             workers: self.app.config.limits.data_workers,
             selection: selection.clone(),
             role_map,
         };
+        let stop = run.cancellation().child_token();
         let monitor = Arc::new(JobMonitor::new(run.kind(), "write"));
         let restoring = coffer_engine::files::restore_files(
             request,
             &repository,
             Arc::clone(&monitor) as _,
-            run.cancellation().clone(),
+            stop.clone(),
         );
-        let outcome = monitor
-            .report_while(run.job_report(), Box::pin(restoring))
-            .await
-            .map_err(|error| engine_failure(&error, &Place::storage()))?;
+        let watched = monitor.report_while(run.job_report(), Box::pin(restoring));
+        let place = Place::storage();
+        let outcome = self.pinned(run, &repository, &id, &stop, &place, Box::pin(watched)).await?;
         let mut written = written(outcome.bytes, &outcome.proof, &outcome.warnings, &files.prefix);
         note_selection(&mut written, &selection);
         written.degraded = outcome.warnings.iter().any(|warning| warning.code == LEFT_OUT);
         written.details.insert("Restored Files".to_owned(), outcome.files.to_string());
         Ok(written)
+    }
+
+    /// Restores while no collection may take the recovery point away.
+    async fn pinned<T>(
+        &self,
+        run: &Run,
+        repository: &Repository,
+        recovery_point_id: &str,
+        stop: &CancellationToken,
+        place: &Place,
+        restoring: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, Failure> {
+        let holder = &run.operation().id;
+        let clock = &self.app.clock;
+        let done = while_pinned(repository, recovery_point_id, holder, clock, stop, restoring);
+        match done.await.map_err(|error| store_failure(&error))? {
+            (Ok(restored), _) => Ok(restored),
+            (Err(EngineError::Cancelled), Some(lost)) => Err(store_failure(&lost)),
+            (Err(error), _) => Err(engine_failure(&error, place)),
+        }
     }
 }
 

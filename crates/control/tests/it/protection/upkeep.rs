@@ -191,6 +191,36 @@ async fn a_backup_waits_for_a_lease_that_another_holds() {
     repository.release_lease(held).await.unwrap();
 }
 
+/// While a restore runs, its recovery point cannot be deleted, nor what it needs be collected.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_restore_holds_its_recovery_point_back() {
+    let estate = Estate::new("On").await;
+    estate.grant().await;
+    // The restore makes this index again, which takes two seconds.
+    let slow = "CREATE FUNCTION slow(int) RETURNS int IMMUTABLE LANGUAGE plpgsql
+            AS 'BEGIN PERFORM pg_catalog.pg_sleep(0.5); RETURN $1; END';
+        CREATE TABLE slow AS SELECT i FROM generate_series(1, 4) i; CREATE INDEX ON slow (slow(i))";
+    estate.postgres.psql("shop", slow).unwrap();
+    let instance = estate.protect("pg-shop", "shop").await;
+    let point = estate.recovery_point(&instance).await;
+    let repository = estate.repository().await;
+    let restoring = estate.comes_back(&instance, &point, "shop_copy");
+    let deleting = async {
+        let deadline = tokio::time::Instant::now() + crate::harness::DEADLINE;
+        while repository.pins().await.unwrap().readable.is_empty() {
+            assert!(tokio::time::Instant::now() < deadline, "it is never pinned");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let lease = estate.lease(&repository, LeasePurpose::Deletion, 60_000).await;
+        let now_ms = estate.harness.service().app().clock.now_ms();
+        let refused = repository.delete_manifest(&lease, &point, now_ms).await;
+        assert!(matches!(refused, Err(coffer_store::Error::Pinned { .. })), "{refused:?}");
+        repository.release_lease(lease).await.unwrap();
+    };
+    tokio::join!(restoring, deleting);
+    assert!(repository.pins().await.unwrap().readable.is_empty(), "it was given back");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_all_vaults_are_changed_beside_a_running_service() {
     let estate = Estate::new("On").await;
