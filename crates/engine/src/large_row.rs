@@ -6,7 +6,7 @@
 //!
 //! They are found in two steps, so that ordinary tables pay nothing and others little. First the sizes that the server knows
 //! without reading a value (`octet_length` looks into the TOAST pointer, `varlena.c`; what is compressed may be
-//! [`kinds::COMPRESSION_MAX`] times as long) say of a range whether it may have a large row; most have none. Only then is
+//! 255 times as long) say of a range whether it may have a large row; most have none. Only then is
 //! each row measured, in the COPY itself: values whose length depends on how they are written (`jsonb`, arrays, composites)
 //! are made text once, measured, and sent as that text if the row is not large. A large one leaves its place in the output.
 //!
