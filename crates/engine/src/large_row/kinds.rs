@@ -42,6 +42,9 @@ pub(crate) type Kinds = HashMap<String, Kind>;
 
 /// Kinds of the columns of tables, by the tables' numbers.
 pub(crate) async fn kinds(client: &Client, tables: &[u32]) -> Result<HashMap<u32, Kinds>> {
+    if tables.is_empty() {
+        return Ok(HashMap::new());
+    }
     let sql = "WITH RECURSIVE base(relation, name, oid) AS (\
            SELECT a.attrelid, a.attname::text, a.atttypid FROM pg_attribute a \
              WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped \
