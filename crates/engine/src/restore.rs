@@ -48,6 +48,7 @@ pub use self::role_map::{ROLE_MAP_MAX, RoleMap};
 pub use self::temporary::{TEMPORARY_PREFIX, drop_temporary_database};
 use crate::connect::ConnectOptions;
 use crate::error::{Error, Result};
+use crate::files::toc::Toc;
 use crate::manifest::Warning;
 use crate::monitor::{Monitor, Phase};
 use crate::proof::Proof;
@@ -140,9 +141,7 @@ pub async fn restore_database(
     monitor: Arc<dyn Monitor>,
     cancel: CancellationToken,
 ) -> Result<RestoreOutcome> {
-    let prepare = Box::pin(Context::prepare(request, repository, monitor));
-    let context = unless_cancelled(&cancel, prepare).await?;
-    let restored = unless_cancelled(&cancel, Box::pin(Arc::clone(&context).restore())).await;
+    let (context, restored) = restore_unnamed(request, repository, monitor, &cancel).await?;
     // From here on it is too late to cancel: the name is given or it is not.
     let named = match restored {
         Ok(proof) => context.give_name().await.map(|()| proof),
@@ -167,9 +166,7 @@ pub(crate) async fn prove_and_drop(
     monitor: Arc<dyn Monitor>,
     cancel: CancellationToken,
 ) -> Result<RestoreOutcome> {
-    let prepare = Box::pin(Context::prepare(request, repository, monitor));
-    let context = unless_cancelled(&cancel, prepare).await?;
-    let proved = unless_cancelled(&cancel, Box::pin(Arc::clone(&context).restore())).await;
+    let (context, proved) = restore_unnamed(request, repository, monitor, &cancel).await?;
     if !context.drop_what_was_made().await {
         let name = &context.request.temporary_database;
         context.warn("ScratchDatabaseLeft", format!("database {name:?} could not be dropped"));
@@ -179,13 +176,29 @@ pub(crate) async fn prove_and_drop(
     Ok(context.outcome(proof))
 }
 
+/// Restores and proves under the temporary name. The caller gives the database its name or drops it.
+///
+/// # Errors
+/// Of what comes before the first write; what comes after is the second of the pair.
+async fn restore_unnamed(
+    request: RestoreRequest,
+    repository: &Repository,
+    monitor: Arc<dyn Monitor>,
+    cancel: &CancellationToken,
+) -> Result<(Arc<Context>, Result<Proof>)> {
+    let prepare = Box::pin(Context::prepare(request, repository, monitor));
+    let (context, toc) = unless_cancelled(cancel, prepare).await?;
+    let restored = unless_cancelled(cancel, Box::pin(Arc::clone(&context).restore(toc))).await;
+    Ok((context, restored))
+}
+
 impl Context {
     /// Everything up to the proof, in the database of the temporary name.
-    async fn restore(self: Arc<Self>) -> Result<Proof> {
+    async fn restore(self: Arc<Self>, toc: Toc) -> Result<Proof> {
         self.report(Phase::CreateDatabase, None);
         let roles = self.make_roles().await?;
         self.make_database().await?;
-        let archive = self.archive_for(&roles).await?;
+        let archive = self.archive_for(toc, &roles)?;
         self.report(Phase::PreData, None);
         self.run_pg_restore(&archive, schema::Part::PreData).await?;
         self.report(Phase::Load, None);

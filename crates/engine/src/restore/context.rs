@@ -8,6 +8,7 @@ use super::target::TargetFacts;
 use super::{RestoreOutcome, RestoreRequest, preflight};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
+use crate::files::toc::Toc;
 use crate::manifest::{DatabaseManifest, Table, Warning};
 use crate::monitor::{Counters, Monitor, Phase, Progress};
 use crate::part::PartReader;
@@ -80,15 +81,16 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Reads the manifest and looks at the target; refuses when anything stands in the way.
+    /// Reads the manifest and looks at the target; refuses when anything stands in the way. Beside it comes the archive of the
+    /// schema, which only [`Context::archive_for`] needs.
     pub(super) async fn prepare(
         request: RestoreRequest,
         repository: &Repository,
         monitor: Arc<dyn Monitor>,
-    ) -> Result<Arc<Self>> {
+    ) -> Result<(Arc<Self>, Toc)> {
         monitor.report(&Counters::default().progress(Phase::Check));
         let examined = preflight::examine(&request, repository).await?;
-        let preflight::Examined { manifest, target, selected, preflight, refusal } = examined;
+        let preflight::Examined { manifest, toc, target, selected, preflight, refusal } = examined;
         match refusal {
             Some(error) => return Err(error),
             None if !preflight.problems.is_empty() => {
@@ -113,7 +115,7 @@ impl Context {
         for warning in preflight.warnings {
             context.warn(&warning.code, warning.message);
         }
-        Ok(Arc::new(context))
+        Ok((Arc::new(context), toc))
     }
 
     /// Where the restored rows go.

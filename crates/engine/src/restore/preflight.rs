@@ -44,6 +44,8 @@ impl Preflight {
 /// What was found, with what the restore itself needs of it.
 pub(super) struct Examined {
     pub(super) manifest: DatabaseManifest,
+    /// The archive of the schema, with what was chosen of it.
+    pub(super) toc: Toc,
     pub(super) target: TargetFacts,
     /// What was chosen; everything when the choice stands in the way.
     pub(super) selected: Selected,
@@ -102,7 +104,7 @@ pub(super) async fn examine(request: &RestoreRequest, repository: &Repository) -
         check_roles(request, repository, &manifest, &target, &mut preflight).await?;
     }
     let refusal = refusal(request, &manifest, &target);
-    Ok(Examined { manifest, target, selected, preflight, refusal })
+    Ok(Examined { manifest, toc, target, selected, preflight, refusal })
 }
 
 /// Problems that callers tell apart by the error's variant.

@@ -91,11 +91,7 @@ impl Archive {
 
 impl Context {
     /// The archive as this restore needs it.
-    pub(super) async fn archive_for(&self, roles: &Roles) -> Result<Archive> {
-        let mut toc = read_toc(&self.repository, &self.manifest).await?;
-        // It was found to be possible before.
-        let extensions = &self.manifest.extensions;
-        self.request.selection.apply(&mut toc, extensions).map_err(Error::Preflight)?;
+    pub(super) fn archive_for(&self, mut toc: Toc, roles: &Roles) -> Result<Archive> {
         self.request.role_map.apply(&mut toc);
         self.adapt_owners(&mut toc, roles);
         self.adapt_tablespaces(&mut toc);
