@@ -4,7 +4,7 @@ use coffer_engine::manifest::{LargeObject, MaterializedView, Ranges, Sequence};
 use coffer_engine::part::{LINE_BYTES_MAX, PartWriter};
 use coffer_engine::{BackupOptions, BackupRequest, Error, SilentMonitor, verify_recovery_point};
 use coffer_store::{ChunkKind, VerifyDepth, WriterOptions};
-use coffer_testkit::{PostgresOptions, Shutdown};
+use coffer_testkit::Shutdown;
 
 use crate::support::Fixture;
 
@@ -208,12 +208,7 @@ async fn ranges_cover_every_row_once() {
 
 #[tokio::test]
 async fn rows_are_never_converted() {
-    let options = PostgresOptions {
-        encoding: "LATIN1".into(),
-        locale: "C".into(),
-        ..PostgresOptions::default()
-    };
-    let f = Fixture::start_with(&options).await;
+    let f = Fixture::in_encoding("LATIN1").await;
     f.sql("SET client_encoding = 'UTF8'; CREATE TABLE \"größe\" (\"straße\" text); INSERT INTO \"größe\" VALUES ('é')");
     let (_, manifest) = f.backup().await;
     assert_eq!(manifest.database.encoding, "LATIN1");

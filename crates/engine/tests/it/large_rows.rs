@@ -85,12 +85,7 @@ async fn no_encoding_is_converted_on_the_way() {
         ("SQL_ASCII", "E'\\xff\\xfe\\n'"),
         ("EUC_JP", "E'\\xc6\\xfc\\t'"),
     ] {
-        let options = PostgresOptions {
-            encoding: encoding.into(),
-            locale: "C".into(),
-            ..PostgresOptions::default()
-        };
-        let fixture = Fixture::start_with(&options).await;
+        let fixture = Fixture::in_encoding(encoding).await;
         fixture.sql(&format!(
             "SET client_encoding = '{encoding}'; CREATE TABLE odd (s text, t text);
              INSERT INTO odd SELECT {sample}, repeat({sample}, 600000) || i FROM generate_series(1, 2) i;
@@ -119,12 +114,7 @@ async fn long_values_that_hold_nulls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn text_that_its_encoding_forbids() {
     for (encoding, bytes) in [("UTF8", "ff"), ("EUC_JP", "8e41")] {
-        let options = PostgresOptions {
-            encoding: encoding.into(),
-            locale: "C".into(),
-            ..PostgresOptions::default()
-        };
-        let fixture = Fixture::start_with(&options).await;
+        let fixture = Fixture::in_encoding(encoding).await;
         fixture.sql(&format!(
             "SET client_encoding = 'UTF8'; CREATE CAST (bytea AS text) WITHOUT FUNCTION; CREATE TABLE \"日本\" (t text, \"語\" text[], c char(9));
              INSERT INTO \"日本\" SELECT t, ARRAY[t, 'x'], '\\x{bytes}'::bytea::text

@@ -1,18 +1,11 @@
 //! Restores where source and target differ: encodings and versions.
 
-use coffer_testkit::PostgresOptions;
-
 use crate::restore_support::{assert_same, dump_with};
 use crate::support::{DATABASE, Fixture};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_in_another_encoding_comes_back_in_it() {
-    let options = PostgresOptions {
-        encoding: "LATIN1".to_owned(),
-        locale: "C".to_owned(),
-        ..PostgresOptions::default()
-    };
-    let fixture = Fixture::start_with(&options).await;
+    let fixture = Fixture::in_encoding("LATIN1").await;
     fixture.sql(
         "SET client_encoding = 'UTF8';
          CREATE TABLE \"é\" (\"ü\" text, id serial PRIMARY KEY); INSERT INTO \"é\" VALUES ('naïve'), ('ÿ');

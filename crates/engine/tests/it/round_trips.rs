@@ -1,7 +1,6 @@
 //! Names and tables that few think of: they come back as they were.
 
 use coffer_engine::{BackupRequest, RestoreRequest};
-use coffer_testkit::PostgresOptions;
 
 use crate::restore_files::pg_restore;
 use crate::restore_support::{assert_same, dump, dump_with};
@@ -94,12 +93,7 @@ async fn an_empty_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_of_no_encoding() {
-    let options = PostgresOptions {
-        encoding: "SQL_ASCII".into(),
-        locale: "C".into(),
-        ..PostgresOptions::default()
-    };
-    let f = Fixture::start_with(&options).await;
+    let f = Fixture::in_encoding("SQL_ASCII").await;
     f.sql("CREATE TABLE t (v text); INSERT INTO t VALUES (E'\\xff\\xfe'), ('ü')");
     let (backup, _) = f.backup().await;
     let outcome = f.restore(f.restore_request(&backup.recovery_point_id, "copy")).await;

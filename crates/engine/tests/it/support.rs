@@ -39,6 +39,16 @@ impl Fixture {
         Self::start_with(&PostgresOptions::default()).await
     }
 
+    /// The same in another encoding.
+    pub(crate) async fn in_encoding(encoding: &str) -> Self {
+        Self::start_with(&PostgresOptions {
+            encoding: encoding.to_owned(),
+            locale: "C".to_owned(),
+            ..PostgresOptions::default()
+        })
+        .await
+    }
+
     pub(crate) async fn start_with(options: &PostgresOptions) -> Self {
         let server = PostgresServer::start_with(options).expect("a server");
         server.create_database(DATABASE).expect("a database");
