@@ -14,6 +14,7 @@
 //! What belongs to the database as a whole (publications, subscriptions, event triggers, casts, large objects unless asked
 //! for) is not a part of a part.
 
+mod entry;
 mod graph;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ use coffer_store::Repository;
 
 use self::graph::Graph;
 use crate::error::{Error, Problem};
-use crate::files::toc::{Entry, Section, Toc};
+use crate::files::toc::{Entry, Toc};
 use crate::manifest::{Extension, NotProved, Table, Warning};
 use crate::restore::schema::read_toc;
 use crate::verify::describe_recovery_point;
@@ -177,7 +178,7 @@ impl Selection {
         };
         let odd = self.items.iter().find(is_odd).map(ToString::to_string).or_else(|| {
             let entry = toc.entries.iter().find(odd_object)?;
-            Some(graph::name_of(entry))
+            Some(entry::name_of(entry))
         });
         match odd {
             None => Ok(()),
@@ -291,7 +292,7 @@ fn take_out_user_mappings(toc: &mut Toc, warnings: &mut Vec<Warning>) {
     if places.is_empty() {
         return;
     }
-    let names = graph::names(&toc.entries, &places, NAMES_SHOWN);
+    let names = entry::names(&toc.entries, &places, NAMES_SHOWN);
     toc.entries.retain(|entry| !is_mapping(entry));
     warnings.push(Warning {
         code: "UserMappingsLeftOut".to_owned(),
@@ -313,10 +314,4 @@ pub(crate) fn without_user_mappings(
         Toc::read(&archive).map_err(|error| Error::Manifest { message: error.to_string() })?;
     take_out_user_mappings(&mut toc, warnings);
     Ok(toc.write())
-}
-
-/// Comments, privileges and labels: they come with what they are about.
-fn is_decoration(entry: &Entry) -> bool {
-    entry.section == Section::None
-        || ["COMMENT", "ACL", "SECURITY LABEL"].iter().any(|kind| entry.is(kind))
 }

@@ -87,6 +87,18 @@ pub fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// The name in an identifier as [`quote_identifier`] writes it, in whatever encoding; none where it is not all in quotes.
+pub(crate) fn unquote_identifier(identifier: &[u8]) -> Option<Vec<u8>> {
+    let inner = identifier.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    let mut doubled = false;
+    let keep = |byte: &&u8| {
+        doubled = **byte == b'"' && !doubled;
+        !doubled
+    };
+    // Of two quotes, the second is kept.
+    Some(inner.iter().filter(keep).copied().collect())
+}
+
 /// `"schema"."name"`.
 #[must_use]
 pub fn qualified(schema: &str, name: &str) -> String {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::files::toc::{Entry, Text, Toc};
-use crate::session::quote_identifier;
+use crate::session::{quote_identifier, unquote_identifier};
 
 /// Most roles of one map.
 pub const ROLE_MAP_MAX: usize = 10_000;
@@ -197,8 +197,7 @@ impl Word<'_> {
             // Without quotes the server folds them; `PUBLIC` is nobody's name then.
             Self::Plain(text) => std::str::from_utf8(text).ok().map(str::to_lowercase),
             Self::Quoted(text) => {
-                let inner = text.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-                std::str::from_utf8(inner).ok().map(|name| name.replace("\"\"", "\""))
+                unquote_identifier(text).and_then(|name| String::from_utf8(name).ok())
             }
             Self::Blank | Self::Other(_) => None,
         }

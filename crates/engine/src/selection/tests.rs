@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::files::toc::{Compression, Header, Version};
+use crate::files::toc::{Compression, Header, Section, Version};
 
 /// An archive of entries by kind, schema, name, and places of what they need.
 fn archive(encoding: &str, entries: &[(&str, &str, &str, &[i32])]) -> Toc {
@@ -44,7 +44,7 @@ fn choose(toc: &mut Toc, items: &[SelectedItem]) -> Result<Selected, Vec<Problem
 }
 
 fn kept(toc: &Toc) -> BTreeSet<String> {
-    toc.entries.iter().map(graph::name_of).collect()
+    toc.entries.iter().map(entry::name_of).collect()
 }
 
 /// Two tables that refer to each other, with what stands on them.
