@@ -296,6 +296,18 @@ impl AzureBackupRestoreRequest {
         }
     }
 
+    /// What it asks for beyond Azure's request.
+    #[must_use]
+    pub fn coffer_restore_options(&self) -> Option<&CofferRestoreOptions> {
+        match self {
+            Self::AzureBackupRecoveryPointBasedRestoreRequest(request) => {
+                request.coffer_restore_options.as_ref()
+            }
+            Self::AzureBackupRestoreWithRehydrationRequest(_)
+            | Self::AzureBackupRecoveryTimeBasedRestoreRequest(_) => None,
+        }
+    }
+
     /// Where to restore to.
     #[must_use]
     pub fn restore_target_info(&self) -> &RestoreTargetInfoBase {

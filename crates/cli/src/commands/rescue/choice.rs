@@ -29,7 +29,12 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    pub(crate) fn selection(&self) -> Selection {
+    /// Both.
+    pub(crate) fn part(&self) -> Result<(Selection, RoleMap), Failure> {
+        Ok((self.selection(), self.role_map()?))
+    }
+
+    fn selection(&self) -> Selection {
         let schemas = self.schema.iter().cloned().map(SelectedItem::Schema);
         let items: Vec<_> = schemas.chain(self.table.iter().map(|table| table.0.clone())).collect();
         Selection {
@@ -39,7 +44,7 @@ impl Choice {
         }
     }
 
-    pub(crate) fn role_map(&self) -> Result<RoleMap, Failure> {
+    fn role_map(&self) -> Result<RoleMap, Failure> {
         let mut names = BTreeMap::new();
         for MappedRole { from, to } in &self.map_role {
             if names.insert(from.clone(), to.clone()).is_some() {

@@ -135,13 +135,13 @@ struct Remark {
 
 impl Restore {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        match parse_target(&self.target)? {
+        let target = parse_target(&self.target)?;
+        let part = self.choice.part()?;
+        match target {
             Target::Directory(directory) => {
-                let part = (self.choice.selection(), self.choice.role_map()?);
                 export(&self.location, &self.recovery_point, &directory, part, &self.tuning).await
             }
             Target::Database(target) => {
-                let part = (self.choice.selection(), self.choice.role_map()?);
                 let storage = self.location.open().await?;
                 let opened = storage.find(&self.recovery_point).await?;
                 let request =
@@ -157,7 +157,7 @@ impl Export {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match parse_target(&self.target)? {
             Target::Directory(directory) => {
-                let part = (self.choice.selection(), self.choice.role_map()?);
+                let part = self.choice.part()?;
                 export(&self.location, &self.recovery_point, &directory, part, &self.tuning).await
             }
             Target::Database(_) => Err(Failure::Usage(anyhow!(

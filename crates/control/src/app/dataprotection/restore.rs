@@ -69,7 +69,8 @@ async fn begin(
 ) -> Result<Operation, Error> {
     let mut request = check(request)?;
     let target = check_target(&mut request.restore_target_info).map_err(errors::invalid_input)?;
-    restore_choice::choice(&request.clone().into()).map_err(errors::invalid_input)?;
+    let options = request.coffer_restore_options.as_ref();
+    restore_choice::choice(&request.restore_target_info, options).map_err(errors::invalid_input)?;
     let now_us = app.clock.now_us();
     let mut tx = app.db.begin().await?;
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use coffer_azure::{
-    AzureBackupRestoreRequest, CofferRestoreOptions, ItemPathBasedRestoreCriteria,
-    RestoreTargetInfoBase, RestoredPart, RestoredRoles,
+    CofferRestoreOptions, ItemPathBasedRestoreCriteria, RestoreTargetInfoBase, RestoredPart,
+    RestoredRoles,
 };
 use coffer_engine::restore::{ROLE_MAP_MAX, RoleMode};
 use coffer_engine::selection::ITEMS_MAX;
@@ -28,14 +28,13 @@ pub(crate) struct Choice {
 ///
 /// # Errors
 /// What is not usable, in words.
-pub(crate) fn choice(request: &AzureBackupRestoreRequest) -> Result<Choice, String> {
-    let options = match request {
-        AzureBackupRestoreRequest::AzureBackupRecoveryPointBasedRestoreRequest(request) => {
-            request.coffer_restore_options.clone().unwrap_or_default()
-        }
-        _ => CofferRestoreOptions::default(),
-    };
-    let criteria = match request.restore_target_info() {
+pub(crate) fn choice(
+    target: &RestoreTargetInfoBase,
+    options: Option<&CofferRestoreOptions>,
+) -> Result<Choice, String> {
+    let by_default = CofferRestoreOptions::default();
+    let options = options.unwrap_or(&by_default);
+    let criteria = match target {
         RestoreTargetInfoBase::RestoreTargetInfo(_) => None,
         RestoreTargetInfoBase::RestoreFilesTargetInfo(target) => target.restore_criteria.as_ref(),
         RestoreTargetInfoBase::ItemLevelRestoreTargetInfo(target) => Some(&target.restore_criteria),
@@ -50,7 +49,7 @@ pub(crate) fn choice(request: &AzureBackupRestoreRequest) -> Result<Choice, Stri
             ));
         }
     };
-    let role_map = role_map(&options)?;
+    let role_map = role_map(options)?;
     if roles == RoleMode::Ignore && !role_map.is_empty() {
         return Err(
             "A roleMap and roles 'Ignore' exclude each other: nothing is given to any role."
@@ -155,6 +154,7 @@ fn name(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use coffer_azure::AzureBackupRestoreRequest;
     use serde_json::json;
 
     fn read(target: Value, options: Value) -> Result<Choice, String> {
@@ -165,7 +165,9 @@ mod tests {
             "restoreTargetInfo": target,
             "cofferRestoreOptions": options
         });
-        choice(&coffer_azure::decode_value(request).expect("the request decodes"))
+        let request: AzureBackupRestoreRequest =
+            coffer_azure::decode_value(request).expect("the request decodes");
+        choice(request.restore_target_info(), request.coffer_restore_options())
     }
 
     fn part(criteria: Value) -> Value {

@@ -48,7 +48,9 @@ pub(super) fn target(input: &RestoreInput) -> Result<Target<'_>, Failure> {
 
 /// What of the recovery point the request asks for.
 pub(super) fn chosen(input: &RestoreInput) -> Result<Choice, Failure> {
-    choice(&input.request).map_err(|reason| errors::invalid_input(reason).into())
+    let request = &input.request;
+    choice(request.restore_target_info(), request.coffer_restore_options())
+        .map_err(|reason| errors::invalid_input(reason).into())
 }
 
 /// What the engine is asked, and how the target is named in errors.
