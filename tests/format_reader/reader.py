@@ -16,7 +16,8 @@ from blake3 import blake3
 
 from store import Damaged, Storage, Unsupported, check, list_repositories, read_master_key, reference
 
-ENGINE_FORMAT = 1
+ENGINE_FORMAT = 2
+PART_DEPTH_MAX = 3
 TABLE_ROWS, OBJECT_DATA, OBJECT_LIST, TABLE_LIST, RANGE_LIST = 1, 3, 4, 6, 7
 
 
@@ -62,10 +63,19 @@ class RecoveryPoint:
     def _chunks(self, references, kind):
         return (self.repository.read_chunk(reference(value, kind)) for value in references)
 
+    def _content(self, part, kind):
+        """The chunks of a part's content, below its lists of references (§11)."""
+        depth = part.get("depth", 0)
+        check(depth <= PART_DEPTH_MAX, f"a part has a depth of {depth}")
+        references = part["chunks"]
+        for _ in range(depth):
+            references = map(json.loads, lines(self._chunks(references, kind)))
+        return self._chunks(references, kind)
+
     def _lines_of(self, part, kind):
         """The JSON lines of a part (§11)."""
         count = 0
-        for count, line in enumerate(lines(self._chunks(part["chunks"], kind)), 1):
+        for count, line in enumerate(lines(self._content(part, kind)), 1):
             yield json.loads(line)
         check(count == part["items"], f"a part has {count} lines, not {part['items']}")
 
@@ -106,17 +116,34 @@ class RecoveryPoint:
     def large_objects(self, write=lambda oid, data: None):
         """Hands every large object to `write`, and checks their content (§15)."""
         objects, total = self.root["large_objects"], Content()
-        rest, chunks = b"", self._chunks(objects["data"]["chunks"], OBJECT_DATA)
+        if objects.get("ranges") is None:
+            total += self._objects_of(objects, write)
+        else:
+            check(not objects["list"]["chunks"] and not objects["data"]["chunks"], "large objects are there twice")
+            before = -1
+            for one in self._lines_of(objects["ranges"], RANGE_LIST):
+                check(before < one["first"] <= one["last"], "ranges of large objects overlap")
+                before = one["last"]
+                content = self._objects_of(one, write)
+                content.must_be(one["content"], f"large objects from {one['first']}")
+                total += content
+        total.must_be(objects["content"], "large objects")
+        return total
+
+    def _objects_of(self, objects, write):
+        rest, chunks, total = b"", self._content(objects["data"], OBJECT_DATA), Content()
         for one in self._lines_of(objects["list"], OBJECT_LIST):
-            while len(rest) < one["bytes"]:
-                more = next(chunks, b"")
-                check(more, f"large object {one['oid']} is cut off")
-                rest += more
-            data, rest = rest[: one["bytes"]], rest[one["bytes"] :]
+            pieces = [rest]
+            length = len(rest)
+            while length < one["bytes"]:
+                pieces.append(next(chunks, b""))
+                check(pieces[-1], f"large object {one['oid']} is cut off")
+                length += len(pieces[-1])
+            data = b"".join(pieces)
+            data, rest = data[: one["bytes"]], data[one["bytes"] :]
             total += Content(1, self._hash(b"large object" + one["oid"].to_bytes(4, "little") + data), len(data))
             write(one["oid"], data)
         check(not rest and next(chunks, None) is None, "there are bytes behind the last large object")
-        total.must_be(objects["content"], "large objects")
         return total
 
     def verify(self):

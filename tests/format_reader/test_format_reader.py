@@ -4,6 +4,7 @@ crates/store, and backups made by a real server, whose rows must be those that p
 Every kind of object is damaged in every byte; each time the reader has to say so in one clear line.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -32,6 +33,11 @@ CREATE TABLE shop.many_ranges (n int, t text) WITH (fillfactor = 10);
 INSERT INTO shop.many_ranges SELECT i, md5(i::text) FROM generate_series(1, 240000) AS i;
 CREATE TABLE shop.long_rows (n int, t text);
 INSERT INTO shop.long_rows SELECT i, repeat(md5(i::text) || E'\\t\\n\\\\', 100000) FROM generate_series(1, 3) AS i;
+"""
+# Large objects in more ranges than one, and one of more chunks than a part refers to (most of it a hole).
+MORE_OBJECTS = """
+SELECT count(lo_from_bytea((5000000 + i)::oid, convert_to('number ' || i, 'UTF8'))) FROM generate_series(1, 5000) AS i;
+SELECT lo_create(6000000); SELECT lo_put(6000000, 1100000000, 'the end');
 """
 # Bytes that are no UTF-8: the text is kept in the database's encoding.
 LATIN = """
@@ -208,6 +214,7 @@ class Backup(Copied):
         postgres = cls.world.postgres
         cls.world.create_database("shop", harness.SAMPLE.read_text(), scale=2)
         postgres.psql("shop", MORE_TABLES)
+        postgres.psql("shop", MORE_OBJECTS)
         postgres.psql("postgres", "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
         postgres.psql("latin", LATIN)
         cls.storage = cls.world.coffer.data / "storage"
@@ -286,13 +293,18 @@ class Backup(Copied):
         self.assertIn("    10 rows in Odd \"Names\".Table; DROP\n", said.decode())
 
     def test_large_objects(self):
-        found = {}
-        self.newest("shop").large_objects(found.__setitem__)
+        found, point = [], self.newest("shop")
+        point.large_objects(lambda oid, data: found.append(f"{oid} {len(data)} {hashlib.md5(data).hexdigest()}"))
         expected = self.world.postgres.psql(
-            "shop", "SELECT oid || ' ' || encode(lo_get(oid), 'hex') FROM pg_largeobject_metadata ORDER BY oid"
+            "shop",
+            "SELECT concat_ws(' ', oid, length(lo_get(oid)), md5(lo_get(oid))) FROM pg_largeobject_metadata ORDER BY oid",
         )
-        self.assertEqual([f"{oid} {data.hex()}" for oid, data in found.items()], expected.split("\n"))
-        self.assertGreater(len(found), 9)
+        self.assertEqual(found, expected.split("\n"))
+        self.assertGreater(len(found), 5009)
+        objects = point.root["large_objects"]
+        ranges = list(point._lines_of(objects["ranges"], reader.RANGE_LIST))
+        self.assertGreater(len(ranges), 1)
+        self.assertEqual([one["data"].get("depth", 0) for one in ranges][-1], 1)
 
     def test_rows_by_the_program_and_damage(self):
         point, names = self.listed["shop"][0], ('Odd "Names"', "Table; DROP")

@@ -12,6 +12,7 @@ mod roles_sql;
 mod table_files;
 pub mod toc;
 
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +32,9 @@ use crate::verify::describe_recovery_point;
 
 /// Name of the roles' file in the archive's directory; `pg_restore` ignores it.
 pub const ROLES_FILE: &str = "roles.sql";
+
+/// Name of the table of contents.
+const TOC_FILE: &str = "toc.dat";
 
 /// Longest prefix: what file systems allow for a name, less the temporary name's addition.
 const PREFIX_BYTES_MAX: usize = 200;
@@ -137,7 +141,7 @@ impl Run {
         let selected =
             request.selection.apply(&mut toc, &manifest.extensions).map_err(Error::Preflight)?;
         request.role_map.apply(&mut toc);
-        let mut builder = archive::ArchiveBuilder::new(toc);
+        let mut builder = archive::ArchiveBuilder::new(toc, &self.directory)?;
         let mut proof = self.write_tables(&manifest, &selected, &mut builder).await?;
         if selected.has_large_objects() {
             let map = &request.role_map;
@@ -178,16 +182,13 @@ impl Run {
         Ok(())
     }
 
-    /// The lists of large objects, the roles and, last, the table of contents.
+    /// The roles and, last, the table of contents.
     async fn write_small_files(
         &self,
         manifest: &DatabaseManifest,
         role_map: &RoleMap,
         builder: archive::ArchiveBuilder,
     ) -> Result<()> {
-        for (name, text) in builder.large_object_lists() {
-            self.write_file(name, text.as_bytes())?;
-        }
         let mut roles = Vec::new();
         let mut reader = PartReader::new(&self.repository, &manifest.roles);
         while let Some(mut role) = reader.next::<Role>().await? {
@@ -200,7 +201,11 @@ impl Run {
             }
         }
         self.write_file(ROLES_FILE, roles_sql::roles_sql(&roles).as_bytes())?;
-        self.write_file("toc.dat", &builder.finish().write())
+        let toc = data_file::create(&self.directory, TOC_FILE)?;
+        let mut output = BufWriter::new(toc);
+        builder.write(&mut output)?;
+        let sync = || output.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all();
+        sync().map_err(Error::io(format!("write {TOC_FILE} of the archive")))
     }
 
     fn write_file(&self, name: &str, bytes: &[u8]) -> Result<()> {

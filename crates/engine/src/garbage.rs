@@ -7,8 +7,8 @@
 use coffer_store::{ChunkRef, Collection, CollectionPlan, Lease, Manifest, Repository};
 
 use crate::error::{Error, Result};
-use crate::manifest::{Part, Range, Ranges, Table};
-use crate::part::PartReader;
+use crate::manifest::{LargeObjectRange, Part, Range, Ranges, Table};
+use crate::part::{PartReader, ReferenceReader};
 use crate::verify::parse;
 
 /// Decides which packs of the repository nobody needs any more; [`Repository::collect`] deletes them. The lease is held for
@@ -43,16 +43,16 @@ struct Walk<'a> {
 impl Walk<'_> {
     async fn manifest(&mut self, manifest: &Manifest) -> Result<()> {
         let root = parse(&manifest.body, &manifest.info.recovery_point_id)?;
-        for part in [
-            &root.schema.toc,
-            &root.roles,
-            &root.tables,
-            &root.sequences,
-            &root.materialized_views,
-            &root.large_objects.list,
-            &root.large_objects.data,
-        ] {
-            self.needs(&part.chunks)?;
+        for part in root.plain_parts().into_iter().chain([&root.tables]) {
+            self.part(part).await?;
+        }
+        if let Some(ranges) = &root.large_objects.ranges {
+            self.part(ranges).await?;
+            let mut ranges = PartReader::new(self.repository, ranges);
+            while let Some(range) = ranges.next::<LargeObjectRange>().await? {
+                self.part(&range.list).await?;
+                self.part(&range.data).await?;
+            }
         }
         let mut tables = PartReader::new(self.repository, &root.tables);
         while let Some(table) = tables.next::<Table>().await? {
@@ -69,10 +69,21 @@ impl Walk<'_> {
     }
 
     async fn ranges(&mut self, part: &Part) -> Result<()> {
-        self.needs(&part.chunks)?;
+        self.part(part).await?;
         let mut ranges = PartReader::new(self.repository, part);
         while let Some(range) = ranges.next::<Range>().await? {
             self.needs(&range.chunks)?;
+        }
+        Ok(())
+    }
+
+    /// The chunks of a part, and those of the lists that name them.
+    async fn part(&mut self, part: &Part) -> Result<()> {
+        for level in 0..=part.depth {
+            let mut references = ReferenceReader::new(self.repository, part, level);
+            while let Some(chunk) = references.next().await? {
+                self.needs(&[chunk])?;
+            }
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ mod copy_text;
 pub mod error;
 pub mod files;
 pub mod garbage;
+mod large_object;
 mod large_row;
 pub mod manifest;
 pub mod monitor;

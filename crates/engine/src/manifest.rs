@@ -15,7 +15,11 @@ use coffer_store::ChunkRef;
 use serde::{Deserialize, Serialize};
 
 /// Version of the meaning of this body. A reader refuses a larger one.
-pub const ENGINE_FORMAT: u32 = 1;
+pub const ENGINE_FORMAT: u32 = 2;
+
+/// Version of a body without [`Part::depth`] and [`LargeObjects::ranges`]. Written wherever these are not needed, so that
+/// older readers understand most recovery points.
+pub const ENGINE_FORMAT_SHORT_LISTS: u32 = 1;
 
 /// The root of a recovery point.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,15 +60,43 @@ pub struct DatabaseManifest {
     pub totals: Totals,
 }
 
+impl DatabaseManifest {
+    /// Everything in the root that is kept in chunks and names no further chunks.
+    pub(crate) fn plain_parts(&self) -> [&Part; 6] {
+        let Self { schema, roles, sequences, large_objects, materialized_views, .. } = self;
+        let LargeObjects { list, data, .. } = large_objects;
+        [&schema.toc, roles, sequences, materialized_views, list, data]
+    }
+
+    /// The oldest [`ENGINE_FORMAT`] in which the root can be understood; lists of tables may still need a newer one.
+    pub(crate) fn oldest_format(&self) -> u32 {
+        let mut parts = self.plain_parts().into_iter().chain([&self.tables]);
+        if self.large_objects.ranges.is_some() || parts.any(|part| part.depth > 0) {
+            ENGINE_FORMAT
+        } else {
+            ENGINE_FORMAT_SHORT_LISTS
+        }
+    }
+}
+
 /// A list of items, or a run of bytes, kept in chunks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// In order; the part is their concatenation.
+    /// In order; the part is their concatenation, unless there is a [`Self::depth`].
     pub chunks: Vec<ChunkRef>,
     /// Number of JSON lines, or of objects.
     pub items: u64,
-    /// Length of the concatenation.
+    /// Length of the content.
     pub plain_bytes: u64,
+    /// Levels of lists between [`Self::chunks`] and the content: where it is not 0, the concatenation of the chunks is JSON
+    /// lines of references to the chunks of the level below. Since engine format 2.
+    #[serde(default, skip_serializing_if = "is_zero_depth")]
+    pub depth: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero_depth(depth: &u8) -> bool {
+    *depth == 0
 }
 
 /// Identity of the server and database that were read.
@@ -379,11 +411,29 @@ pub struct Sequence {
 /// All large objects of the database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LargeObjects {
+    /// JSON lines of [`LargeObject`], ascending by oid; empty where there are ranges.
+    pub list: Part,
+    /// Their bytes, one after the other in the same order; empty where there are ranges.
+    pub data: Part,
+    /// Count, sum of keyed hashes over (oid, content), and bytes.
+    pub content: Content,
+    /// JSON lines of [`LargeObjectRange`], ascending, where the objects are more than one. Since engine format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranges: Option<Part>,
+}
+
+/// Large objects whose oids follow each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargeObjectRange {
+    /// Smallest oid.
+    pub first: u32,
+    /// Largest oid.
+    pub last: u32,
     /// JSON lines of [`LargeObject`], ascending by oid.
     pub list: Part,
     /// Their bytes, one after the other in the same order.
     pub data: Part,
-    /// Count, sum of keyed hashes over (oid, content), and bytes.
+    /// As that of [`LargeObjects`].
     pub content: Content,
 }
 
@@ -398,8 +448,20 @@ pub struct LargeObject {
     pub acl: Option<Vec<String>>,
     /// `COMMENT ON LARGE OBJECT`.
     pub comment: Option<String>,
-    /// Length in [`LargeObjects::data`].
+    /// `SECURITY LABEL ON LARGE OBJECT`, by provider.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<SecurityLabel>,
+    /// Length in `data`.
     pub bytes: u64,
+}
+
+/// What a provider of labels says of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecurityLabel {
+    /// `pg_seclabel.provider`.
+    pub provider: String,
+    /// `pg_seclabel.label`.
+    pub label: String,
 }
 
 /// A materialized view: its rows are not stored, it is refreshed.

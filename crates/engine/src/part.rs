@@ -1,9 +1,14 @@
 //! Writing and reading a [`Part`]: JSON lines or bytes kept in chunks, as a stream of bounded memory.
 
+mod references;
+
 use bytes::Bytes;
-use coffer_store::{ChunkKind, ChunkRef, PackStream, Repository};
+use coffer_store::{ChunkKind, PackStream, Repository};
 use serde::{Serialize, de::DeserializeOwned};
 
+pub(crate) use self::references::ReferenceReader;
+use self::references::ReferenceWriter;
+pub use self::references::{PART_DEPTH_MAX, PART_REFERENCES_MAX};
 use crate::error::{Error, Result};
 use crate::manifest::Part;
 
@@ -17,22 +22,36 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub struct PartWriter {
     kind: ChunkKind,
     buffer: Vec<u8>,
-    part: Part,
-    /// Chunks of the same part in the previous recovery point, to be referred to where they are equal.
-    previous: Vec<ChunkRef>,
+    chunk_bytes: usize,
+    items: u64,
+    plain_bytes: u64,
+    references: ReferenceWriter,
 }
 
 impl PartWriter {
     /// Starts an empty part.
     #[must_use]
     pub fn new(kind: ChunkKind) -> Self {
-        Self::with_previous(kind, Vec::new())
+        Self::with_previous(kind, None)
     }
 
-    /// Starts an empty part that may turn out to be like an earlier one.
+    /// Starts an empty part that may turn out to be like an earlier one, whose chunks it then refers to.
     #[must_use]
-    pub fn with_previous(kind: ChunkKind, previous: Vec<ChunkRef>) -> Self {
-        Self { kind, buffer: Vec::new(), part: Part::default(), previous }
+    pub fn with_previous(kind: ChunkKind, previous: Option<(Repository, Part)>) -> Self {
+        Self {
+            kind,
+            buffer: Vec::new(),
+            chunk_bytes: PART_CHUNK_BYTES,
+            items: 0,
+            plain_bytes: 0,
+            references: ReferenceWriter::new(kind, previous),
+        }
+    }
+
+    /// Cuts chunks of another size than [`PART_CHUNK_BYTES`].
+    #[must_use]
+    pub fn chunk_bytes(self, chunk_bytes: usize) -> Self {
+        Self { chunk_bytes: chunk_bytes.max(1), ..self }
     }
 
     /// Adds an item as one JSON line.
@@ -40,22 +59,10 @@ impl PartWriter {
     /// # Errors
     /// [`Error::Store`] when a full chunk can't be stored, [`Error::Unsupported`] when no reader would accept the line.
     pub async fn line<T: Serialize>(&mut self, stream: &mut PackStream, item: &T) -> Result<()> {
-        let start = self.buffer.len();
-        serde_json::to_writer(&mut self.buffer, item).map_err(|error| Error::Manifest {
-            message: format!("an item can't be written as JSON: {error}"),
-        })?;
-        let length = self.buffer.len() - start;
-        if length > LINE_BYTES_MAX {
-            let message = format!(
-                "an entry of a list takes {length} bytes, more than can be read back: a table that can't be read in ranges \
-                 is too large"
-            );
-            return Err(Error::Unsupported { code: "EntryTooLong", message });
-        }
-        self.buffer.push(b'\n');
-        self.part.items += 1;
-        while self.buffer.len() >= PART_CHUNK_BYTES {
-            self.flush(stream, PART_CHUNK_BYTES).await?;
+        write_line(&mut self.buffer, item)?;
+        self.items += 1;
+        while self.buffer.len() >= self.chunk_bytes {
+            self.flush(stream, self.chunk_bytes).await?;
         }
         Ok(())
     }
@@ -66,11 +73,11 @@ impl PartWriter {
     /// [`Error::Store`] when a full chunk can't be stored.
     pub async fn bytes(&mut self, stream: &mut PackStream, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let taken = bytes.len().min(PART_CHUNK_BYTES - self.buffer.len());
+            let taken = bytes.len().min(self.chunk_bytes - self.buffer.len());
             self.buffer.extend_from_slice(&bytes[..taken]);
             bytes = &bytes[taken..];
-            if self.buffer.len() == PART_CHUNK_BYTES {
-                self.flush(stream, PART_CHUNK_BYTES).await?;
+            if self.buffer.len() == self.chunk_bytes {
+                self.flush(stream, self.chunk_bytes).await?;
             }
         }
         Ok(())
@@ -78,7 +85,7 @@ impl PartWriter {
 
     /// Counts an item of a part that holds bytes.
     pub fn count_item(&mut self) {
-        self.part.items += 1;
+        self.items += 1;
     }
 
     /// Stores what is left and returns the part.
@@ -89,38 +96,63 @@ impl PartWriter {
         if !self.buffer.is_empty() {
             self.flush(stream, self.buffer.len()).await?;
         }
-        Ok(self.part)
+        let (chunks, depth) = self.references.finish(stream).await?;
+        Ok(Part { chunks, items: self.items, plain_bytes: self.plain_bytes, depth })
     }
 
     async fn flush(&mut self, stream: &mut PackStream, length: usize) -> Result<()> {
-        let candidate = self.previous.get(self.part.chunks.len());
-        let chunk = stream.put(self.kind, &self.buffer[..length], candidate).await;
-        self.part.chunks.push(chunk.map_err(Error::store("store a list"))?);
-        self.part.plain_bytes += length as u64;
+        let candidate = self.references.candidate().await;
+        let chunk = stream.put(self.kind, &self.buffer[..length], candidate.as_ref()).await;
+        let chunk = chunk.map_err(Error::store("store a list"))?;
+        self.references.push(stream, chunk).await?;
+        self.plain_bytes += length as u64;
         self.buffer.drain(..length);
         Ok(())
     }
+}
+
+/// Appends an item as JSON, ended by a newline.
+fn write_line<T: Serialize>(buffer: &mut Vec<u8>, item: &T) -> Result<()> {
+    let start = buffer.len();
+    serde_json::to_writer(&mut *buffer, item).map_err(|error| Error::Manifest {
+        message: format!("an item can't be written as JSON: {error}"),
+    })?;
+    let length = buffer.len() - start;
+    if length > LINE_BYTES_MAX {
+        let message = format!(
+            "an entry of a list takes {length} bytes, more than can be read back: a table that can't be read in ranges \
+             is too large"
+        );
+        return Err(Error::Unsupported { code: "EntryTooLong", message });
+    }
+    buffer.push(b'\n');
+    Ok(())
 }
 
 /// Reads a part from its beginning.
 #[derive(Debug)]
 pub struct PartReader {
     repository: Repository,
-    chunks: std::vec::IntoIter<ChunkRef>,
+    chunks: ReferenceReader,
     /// Read but not handed out.
     rest: Bytes,
-    items_left: u64,
+    /// None for a list whose number of lines is not on record.
+    items_left: Option<u64>,
 }
 
 impl PartReader {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(repository: &Repository, part: &Part) -> Self {
+        Self { items_left: Some(part.items), ..Self::uncounted(repository, part) }
+    }
+
+    fn uncounted(repository: &Repository, part: &Part) -> Self {
         Self {
             repository: repository.clone(),
-            chunks: part.chunks.clone().into_iter(),
+            chunks: ReferenceReader::new(repository, part, 0),
             rest: Bytes::new(),
-            items_left: part.items,
+            items_left: None,
         }
     }
 
@@ -153,12 +185,16 @@ impl PartReader {
     /// [`Error::Store`] when a chunk can't be read, [`Error::Manifest`] when it is not what it should be or ends early.
     pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>> {
         let Some(line) = self.line().await? else {
-            return if self.items_left == 0 { Ok(None) } else { Err(damaged("a list ends early")) };
+            return match self.items_left {
+                None | Some(0) => Ok(None),
+                Some(_) => Err(damaged("a list ends early")),
+            };
         };
-        if self.items_left == 0 {
-            return Err(damaged("a list is longer than its manifest says"));
+        if let Some(left) = &mut self.items_left {
+            *left = left
+                .checked_sub(1)
+                .ok_or_else(|| damaged("a list is longer than its manifest says"))?;
         }
-        self.items_left -= 1;
         let item = serde_json::from_slice(&line);
         item.map(Some)
             .map_err(|error| damaged(&format!("an item of a list can't be understood: {error}")))
@@ -194,7 +230,7 @@ impl PartReader {
     }
 
     async fn fill(&mut self) -> Result<bool> {
-        for chunk in self.chunks.by_ref() {
+        while let Some(chunk) = self.chunks.next().await? {
             self.rest =
                 self.repository.read_chunk(&chunk).await.map_err(Error::store("read a chunk"))?;
             if !self.rest.is_empty() {

@@ -204,7 +204,7 @@ impl Context {
         self.report(Phase::Load, None);
         let loaded = Arc::clone(&self).load_rows().await?;
         self.set_positions().await?;
-        self.load_large_objects(&roles).await?;
+        self.load_large_objects(roles).await?;
         self.report(Phase::PostData, None);
         self.run_pg_restore(&archive, schema::Part::PostData).await?;
         self.name_invalid_indexes().await?;

@@ -14,9 +14,11 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::manifest::{DatabaseManifest, ENGINE_FORMAT, Part, Range, Ranges, Table};
+use crate::manifest::{
+    DatabaseManifest, ENGINE_FORMAT, LargeObjectRange, Part, Range, Ranges, Table,
+};
 use crate::monitor::{Counters, Monitor, Phase};
-use crate::part::PartReader;
+use crate::part::{PART_REFERENCES_MAX, PartReader, ReferenceReader};
 
 pub use self::packs::{PackReading, TURN_PACKS_MAX};
 pub use self::restored::{SCRATCH_PREFIX, ScratchRequest, verify_by_restore};
@@ -109,11 +111,17 @@ async fn walk(
     let root = describe_recovery_point(repository, recovery_point_id).await?;
     let walk = Walk { repository, verifier, monitor, counters: Counters::default() };
     walk.report();
-    for part in [&root.schema.toc, &root.roles, &root.sequences, &root.materialized_views] {
-        walk.check(&part.chunks).await?;
+    for part in root.plain_parts() {
+        walk.part(part).await?;
     }
-    walk.check(&root.large_objects.list.chunks).await?;
-    walk.check(&root.large_objects.data.chunks).await?;
+    if let Some(ranges) = &root.large_objects.ranges
+        && let Some(mut ranges) = walk.list(ranges).await?
+    {
+        while let Some(range) = walk.next::<LargeObjectRange>(&mut ranges).await? {
+            walk.part(&range.list).await?;
+            walk.part(&range.data).await?;
+        }
+    }
     let Some(mut tables) = walk.list(&root.tables).await? else {
         return Ok(walk.verifier.finish());
     };
@@ -165,18 +173,48 @@ impl Walk<'_> {
         Ok(all)
     }
 
+    /// True when all chunks of a part are there. What a damaged list of references would name can't be checked.
+    async fn part(&self, part: &Part) -> Result<bool> {
+        if !self.check(&part.chunks).await? {
+            return Ok(false);
+        }
+        for level in (0..part.depth).rev() {
+            let mut references = ReferenceReader::new(self.repository, part, level);
+            let mut good = true;
+            loop {
+                let mut some = Vec::new();
+                while some.len() < PART_REFERENCES_MAX {
+                    let Some(chunk) = readable(references.next().await)? else { break };
+                    some.push(chunk);
+                }
+                if some.is_empty() {
+                    break;
+                }
+                good &= self.check(&some).await?;
+            }
+            if !good {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// A list whose chunks are all there.
     async fn list(&self, part: &Part) -> Result<Option<PartReader>> {
-        Ok(self.check(&part.chunks).await?.then(|| PartReader::new(self.repository, part)))
+        Ok(self.part(part).await?.then(|| PartReader::new(self.repository, part)))
     }
 
     async fn next<T: DeserializeOwned>(&self, reader: &mut PartReader) -> Result<Option<T>> {
-        match reader.next().await {
-            // At the depth of closure a chunk may be there and yet not be what it should: then it is damage found by us.
-            Err(Error::Store { source, .. }) if !source.is_transient() => {
-                Err(Error::Manifest { message: format!("a list can't be read: {source}") })
-            }
-            other => other,
+        readable(reader.next().await)
+    }
+}
+
+/// At the depth of closure a chunk may be there and yet not be what it should: then it is damage found by us.
+fn readable<T>(read: Result<T>) -> Result<T> {
+    match read {
+        Err(Error::Store { source, .. }) if !source.is_transient() => {
+            Err(Error::Manifest { message: format!("a list can't be read: {source}") })
         }
+        other => other,
     }
 }

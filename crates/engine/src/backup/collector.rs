@@ -20,6 +20,8 @@ use super::worker::Done;
 pub(super) struct Collected {
     pub(super) tables: Part,
     pub(super) totals: Totals,
+    /// The list of ranges of some table has a depth.
+    pub(super) deep: bool,
 }
 
 struct OpenTable {
@@ -36,6 +38,7 @@ struct Collector {
     list: PartWriter,
     open: Option<OpenTable>,
     totals: Totals,
+    deep: bool,
 }
 
 /// Collects until all workers are done. How many tables came is for the caller to compare.
@@ -43,12 +46,13 @@ pub(super) async fn collect(
     context: Arc<Context>,
     mut done: mpsc::Receiver<Done>,
 ) -> Result<Collected> {
-    let previous = context.previous.chunks(|root| &root.tables.chunks);
+    let previous = context.previous.part(|root| Some(&root.tables));
     let mut collector = Collector {
         stream: context.writer.stream(),
         list: PartWriter::with_previous(ChunkKind::TableList, previous),
         open: None,
         totals: Totals::default(),
+        deep: false,
         context,
     };
     let mut early = BTreeMap::new();
@@ -60,10 +64,10 @@ pub(super) async fn collect(
             next += 1;
         }
     }
-    let Collector { mut stream, list, totals, .. } = collector;
+    let Collector { mut stream, list, totals, deep, .. } = collector;
     let tables = list.finish(&mut stream).await?;
     stream.finish().await.map_err(crate::Error::store("store the list of tables"))?;
-    Ok(Collected { tables, totals })
+    Ok(Collected { tables, totals, deep })
 }
 
 impl Collector {
@@ -106,7 +110,11 @@ impl Collector {
 
     async fn close(&mut self, open: OpenTable) -> Result<()> {
         let ranges = match open.listed {
-            Some(writer) => Ranges::Listed(writer.finish(&mut self.stream).await?),
+            Some(writer) => {
+                let part = writer.finish(&mut self.stream).await?;
+                self.deep |= part.depth > 0;
+                Ranges::Listed(part)
+            }
             None => Ranges::Inline(open.inline),
         };
         let (facts, shape) = (&open.work.facts, &open.work.shape);

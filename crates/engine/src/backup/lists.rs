@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coffer_store::{ChunkKind, ChunkRef, PackStream};
+use coffer_store::{ChunkKind, PackStream, Repository};
 use serde::Serialize;
 
 use crate::catalog::{materialized_view, role, sequence};
@@ -25,7 +25,7 @@ pub(super) struct Lists<'a> {
 
 impl Lists<'_> {
     pub(super) async fn schema(&self, stream: &mut PackStream, toc: &[u8]) -> Result<Part> {
-        let previous = self.context.previous.chunks(|root| &root.schema.toc.chunks);
+        let previous = self.context.previous.part(|root| Some(&root.schema.toc));
         let mut part = PartWriter::with_previous(ChunkKind::SchemaArchive, previous);
         part.bytes(stream, toc).await?;
         part.count_item();
@@ -34,7 +34,7 @@ impl Lists<'_> {
 
     pub(super) async fn roles(&self, stream: &mut PackStream, major: u32) -> Result<Part> {
         let roles = role::roles(&self.context.hold.connection, major).await?;
-        let previous = self.context.previous.chunks(|root| &root.roles.chunks);
+        let previous = self.context.previous.part(|root| Some(&root.roles));
         write_list(stream, ChunkKind::Roles, previous, &roles).await
     }
 
@@ -44,7 +44,7 @@ impl Lists<'_> {
             object: format!("materialized view {}.{}", view.schema, view.name),
             reason: "it is refreshed from the restored tables, not stored".to_owned(),
         }));
-        let previous = self.context.previous.chunks(|root| &root.materialized_views.chunks);
+        let previous = self.context.previous.part(|root| Some(&root.materialized_views));
         write_list(stream, ChunkKind::MaterializedViewList, previous, &views).await
     }
 
@@ -54,7 +54,7 @@ impl Lists<'_> {
         stream: &mut PackStream,
         sequences: &[Sequence],
     ) -> Result<Part> {
-        let previous = self.context.previous.chunks(|root| &root.sequences.chunks);
+        let previous = self.context.previous.part(|root| Some(&root.sequences));
         write_list(stream, ChunkKind::SequenceList, previous, sequences).await
     }
 
@@ -100,7 +100,7 @@ impl Lists<'_> {
 async fn write_list<T: Serialize>(
     stream: &mut PackStream,
     kind: ChunkKind,
-    previous: Vec<ChunkRef>,
+    previous: Option<(Repository, Part)>,
     items: &[T],
 ) -> Result<Part> {
     let mut part = PartWriter::with_previous(kind, previous);

@@ -4,10 +4,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use coffer_store::{ChunkRef, Repository};
+use coffer_store::Repository;
 
 use crate::error::Result;
-use crate::manifest::{DatabaseManifest, Mark, Range, Ranges, Table};
+use crate::manifest::{DatabaseManifest, LargeObjects, Mark, Part, Range, Ranges, Table};
 use crate::part::PartReader;
 use crate::verify::describe_recovery_point;
 
@@ -16,8 +16,13 @@ use super::candidates::Candidates;
 /// An index of it by oid: a few hundred bytes a table, and more only for the chunks of its inline ranges.
 #[derive(Default)]
 pub(super) struct Previous {
-    root: Option<DatabaseManifest>,
+    found: Option<Found>,
     tables: HashMap<u32, PreviousTable>,
+}
+
+struct Found {
+    repository: Repository,
+    root: DatabaseManifest,
 }
 
 pub(super) struct PreviousTable {
@@ -35,30 +40,37 @@ impl Previous {
             let Table { oid, relfilenode, range_blocks, ranges, .. } = table;
             tables.insert(oid, PreviousTable { relfilenode, range_blocks, ranges });
         }
-        Ok(Self { root: Some(root), tables })
+        Ok(Self { found: Some(Found { repository: repository.clone(), root }), tables })
     }
 
     pub(super) fn table(&self, oid: u32) -> Option<&PreviousTable> {
         self.tables.get(&oid)
     }
 
-    /// Chunks of one of the lists or runs that the root names.
-    pub(super) fn chunks(
+    /// One of the lists or runs that the root names.
+    pub(super) fn part(
         &self,
-        of: impl FnOnce(&DatabaseManifest) -> &Vec<ChunkRef>,
-    ) -> Vec<ChunkRef> {
-        self.root.as_ref().map(|root| of(root).clone()).unwrap_or_default()
+        of: impl FnOnce(&DatabaseManifest) -> Option<&Part>,
+    ) -> Option<(Repository, Part)> {
+        let found = self.found.as_ref()?;
+        Some((found.repository.clone(), of(&found.root)?.clone()))
+    }
+
+    pub(super) fn large_objects(&self) -> Option<&LargeObjects> {
+        self.found.as_ref().map(|found| &found.root.large_objects)
     }
 
     pub(super) fn marks(&self) -> &[Mark] {
-        self.root.as_ref().map_or(&[], |root| &root.snapshot.marks)
+        self.found.as_ref().map_or(&[], |found| &found.root.snapshot.marks)
     }
 
-    /// Chunks of the list of a table's ranges, where it has one.
-    pub(super) fn range_list(&self, oid: u32) -> Vec<ChunkRef> {
+    /// The list of a table's ranges, where it has one.
+    pub(super) fn range_list(&self, oid: u32) -> Option<(Repository, Part)> {
         match self.table(oid).map(|table| &table.ranges) {
-            Some(Ranges::Listed(part)) => part.chunks.clone(),
-            _ => Vec::new(),
+            Some(Ranges::Listed(part)) => {
+                Some((self.found.as_ref()?.repository.clone(), part.clone()))
+            }
+            _ => None,
         }
     }
 

@@ -10,7 +10,10 @@ use crate::catalog::left_out;
 use crate::check::{self, SourceReport};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
-use crate::manifest::{DatabaseManifest, ENGINE_FORMAT, SchemaArchive, Snapshot, Totals, Warning};
+use crate::manifest::{
+    DatabaseManifest, ENGINE_FORMAT, ENGINE_FORMAT_SHORT_LISTS, SchemaArchive, Snapshot, Totals,
+    Warning,
+};
 use crate::monitor::{Monitor, Phase};
 use crate::selection;
 use crate::session;
@@ -131,7 +134,7 @@ impl Run {
         let mut lists =
             Lists { context: &context, not_proved: &mut not_proved, warnings: &mut warnings };
         let positions = lists.positions(server.in_recovery, lock_wait).await?;
-        let Collected { tables, totals } =
+        let Collected { tables, totals, deep } =
             tables::read(&context, tables, self.request.options.workers).await?;
 
         let mut stream = context.writer.stream();
@@ -140,7 +143,8 @@ impl Run {
             tool_version: report.pg_dump.version.clone(),
             tool_major: report.pg_dump.major,
         };
-        let large_objects = large_objects::store(&context, &mut stream).await?;
+        let large_objects =
+            large_objects::store(&context, &mut stream, self.request.options.workers).await?;
         self.reporter.report(Phase::Lists, None);
         let roles = lists.roles(&mut stream, server.major()).await?;
         let materialized_views = lists.materialized_views(&mut stream).await?;
@@ -154,7 +158,7 @@ impl Run {
         let snapshot = flushed(&context, &server, marks, &mut warnings).await?;
         let totals = Totals { database_bytes: server.database_bytes, ..totals };
         let manifest = DatabaseManifest {
-            engine_format: ENGINE_FORMAT,
+            engine_format: ENGINE_FORMAT_SHORT_LISTS,
             coffer_version: env!("CARGO_PKG_VERSION").to_owned(),
             recovery_point_id: self.request.recovery_point_id.clone(),
             labels: self.request.labels.clone(),
@@ -172,7 +176,8 @@ impl Run {
             warnings,
             totals,
         };
-        self.seal(context, manifest).await
+        let engine_format = if deep { ENGINE_FORMAT } else { manifest.oldest_format() };
+        self.seal(context, DatabaseManifest { engine_format, ..manifest }).await
     }
 
     async fn examine(&self) -> Result<Examined> {

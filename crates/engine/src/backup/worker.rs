@@ -112,7 +112,7 @@ async fn finish(stream: PackStream) -> Result<()> {
 }
 
 /// Begins a transaction on the exported snapshot.
-async fn import_snapshot(connection: &Connection, name: &str) -> Result<()> {
+pub(super) async fn import_snapshot(connection: &Connection, name: &str) -> Result<()> {
     let sql = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}; \
          SET LOCAL lock_timeout = '{LOCK_WAIT}'",

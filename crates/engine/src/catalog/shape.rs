@@ -10,8 +10,11 @@ use tokio_postgres::Client;
 
 use super::{USER_SCHEMA, get, rows};
 use crate::error::Result;
-use crate::manifest::{Column, ENGINE_FORMAT};
+use crate::manifest::Column;
 use crate::session::CANONICAL_SETTINGS;
+
+/// Version of what a shape is made of: shapes of different versions are never equal.
+const SHAPE_VERSION: u32 = 1;
 
 /// `reg*` types and `aclitem`: regproc, regprocedure, regoper, regoperator, regclass, regtype, regrole, regnamespace,
 /// regconfig, regdictionary, regcollation, aclitem. Fixed in every version.
@@ -83,7 +86,7 @@ impl Builder {
     fn new(salt: &str) -> Self {
         let mut builder =
             Self { columns: Vec::new(), hasher: blake3::Hasher::new(), never_skip: false };
-        builder.text(&format!("coffer shape {ENGINE_FORMAT}"));
+        builder.text(&format!("coffer shape {SHAPE_VERSION}"));
         builder.text(salt);
         for (name, value) in CANONICAL_SETTINGS {
             builder.text(name);

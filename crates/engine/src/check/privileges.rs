@@ -96,7 +96,8 @@ async fn large_objects(
     let sql = format!(
         "SELECT m.oid::text FROM pg_largeobject_metadata m \
          WHERE NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
-           AND current_setting('lo_compat_privileges') = 'off' AND NOT {readable} ORDER BY m.oid LIMIT $1"
+           AND current_setting('lo_compat_privileges') = 'off' \
+           AND NOT has_table_privilege('pg_catalog.pg_largeobject', 'SELECT') AND NOT {readable} ORDER BY m.oid LIMIT $1"
     );
     for row in rows(client, "rights on large objects", &sql, &[&limit()]).await? {
         let oid: String = get(&row, 0)?;

@@ -8,13 +8,17 @@
 //! All text is in the archive's encoding. Names that are at hand only as Unicode are written as `U&"…"` where that
 //! encoding is not UTF-8 and they are not ASCII.
 
+mod entry_file;
 mod large_objects;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::io::Write;
+use std::path::Path;
 
-use super::toc::{Compression, Entry, Section, Text, Toc};
+use self::large_objects::LargeObjectEntries;
+use super::toc::{Compression, Entry, Section, Text, Toc, Version};
 use crate::error::{Error, Result};
 use crate::manifest::{MaterializedView, Sequence, Table};
 use crate::session::{quote_identifier, quote_literal};
@@ -36,13 +40,16 @@ pub(super) struct ArchiveBuilder {
     unsafe_parents: HashSet<i32>,
     rows: Vec<Entry>,
     positions: Vec<Entry>,
-    large_objects: large_objects::LargeObjectEntries,
+    large_objects: LargeObjectEntries,
     refreshes: Vec<Entry>,
 }
 
 impl ArchiveBuilder {
-    /// Starts from the archive of the schema.
-    pub(super) fn new(mut toc: Toc) -> Self {
+    /// Starts from the archive of the schema. `directory` is that of the archive.
+    ///
+    /// # Errors
+    /// When no file can be made in it.
+    pub(super) fn new(mut toc: Toc, directory: &Path) -> Result<Self> {
         toc.header.compression = match toc.header.compression {
             Compression::Level(_) => Compression::Level(-1),
             Compression::Algorithm(_) => Compression::Algorithm(1),
@@ -56,18 +63,18 @@ impl ArchiveBuilder {
                 named.insert((entry.namespace.clone(), entry.tag.clone()), place);
             }
         }
-        Self {
+        Ok(Self {
             utf8: toc.encoding().as_deref() == Some("UTF8"),
             next_id: toc.max_dump_id(),
             unsafe_parents: unsafe_parents(&toc),
-            large_objects: large_objects::LargeObjectEntries::new(toc.header.version),
+            large_objects: LargeObjectEntries::new(&toc.header, directory)?,
             toc,
             tables,
             named,
             rows: Vec::new(),
             positions: Vec::new(),
             refreshes: Vec::new(),
-        }
+        })
     }
 
     /// A free dump id.
@@ -164,20 +171,40 @@ impl ArchiveBuilder {
         Ok(())
     }
 
-    /// The whole table of contents.
-    pub(super) fn finish(self) -> Toc {
-        let mut toc = self.toc;
+    /// Writes the table of contents, and what is left of the lists of large objects.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub(super) fn write(self, output: &mut impl Write) -> Result<()> {
+        let Toc { header, mut entries } = self.toc;
         let is_post_data = |entry: &Entry| entry.section == Section::PostData;
-        let middle = toc.entries.iter().position(is_post_data).unwrap_or(toc.entries.len());
-        let post_data = toc.entries.split_off(middle);
-        let (large_objects, contents) = self.large_objects.finish();
-        toc.entries.extend(large_objects);
-        toc.entries.extend(self.rows);
-        toc.entries.extend(self.positions);
-        toc.entries.extend(contents);
-        toc.entries.extend(post_data);
-        toc.entries.extend(self.refreshes);
-        toc
+        let middle = entries.iter().position(is_post_data).unwrap_or(entries.len());
+        let post_data = entries.split_off(middle);
+        let (definitions, contents) = self.large_objects.finish()?;
+        let in_memory = [&entries, &self.rows, &self.positions, &post_data, &self.refreshes];
+        let count = in_memory.iter().map(|entries| entries.len()).sum::<usize>()
+            + definitions.entries()
+            + contents.entries();
+        let failed = Error::io("write toc.dat of the archive");
+        let put = |entries: &[Entry], output: &mut dyn Write| {
+            entries.iter().try_for_each(|entry| output.write_all(&entry.bytes(&header)))
+        };
+        let write = || {
+            output.write_all(&header.bytes(count))?;
+            put(&entries, output)?;
+            // Since 1.16 the definitions are data as the contents are.
+            let late = header.version >= Version::V1_16;
+            let (early, late) =
+                if late { (None, Some(definitions)) } else { (Some(definitions), None) };
+            early.map_or(Ok(()), |definitions| definitions.copy_to(output))?;
+            put(&self.rows, output)?;
+            put(&self.positions, output)?;
+            late.map_or(Ok(()), |definitions| definitions.copy_to(output))?;
+            contents.copy_to(output)?;
+            put(&post_data, output)?;
+            put(&self.refreshes, output)
+        };
+        write().map_err(failed)
     }
 
     /// An entry beside the one of a sequence or view, depending on it.

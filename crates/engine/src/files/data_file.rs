@@ -32,27 +32,30 @@ impl DataFile {
 
     /// Appends bytes.
     pub(super) async fn write(mut self, bytes: Bytes) -> Result<Self> {
-        off_thread(move || match self.encoder.write_all(&bytes) {
-            Ok(()) => Ok(self),
-            Err(error) => Err(failed(&self.name)(error)),
-        })
-        .await
+        off_thread(move || self.write_now(&bytes).map(|()| self)).await
     }
 
     /// Ends the file and forces it to disk.
     pub(super) async fn finish(self) -> Result<()> {
-        off_thread(move || {
-            let finish = || {
-                let file = self
-                    .encoder
-                    .finish()?
-                    .into_inner()
-                    .map_err(std::io::IntoInnerError::into_error)?;
-                file.sync_all()
-            };
-            finish().map_err(failed(&self.name))
-        })
-        .await
+        off_thread(move || self.finish_now()).await
+    }
+
+    /// As [`Self::write`], for a thread that may wait.
+    pub(super) fn write_now(&mut self, bytes: &[u8]) -> Result<()> {
+        self.encoder.write_all(bytes).map_err(failed(&self.name))
+    }
+
+    /// As [`Self::finish`], for a thread that may wait.
+    fn finish_now(self) -> Result<()> {
+        let name = self.name.clone();
+        self.end_now()?.sync_all().map_err(failed(&name))
+    }
+
+    /// Ends the file without forcing it to disk, which is left to the caller.
+    pub(super) fn end_now(self) -> Result<File> {
+        let end =
+            || self.encoder.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error);
+        end().map_err(failed(&self.name))
     }
 }
 
@@ -61,11 +64,19 @@ pub(super) fn create(directory: &Path, name: &str) -> Result<File> {
     OpenOptions::new().write(true).create_new(true).open(directory.join(name)).map_err(failed(name))
 }
 
+/// As [`create`], for a file that is read as well.
+pub(super) fn create_to_read(directory: &Path, name: &str) -> Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).open(directory.join(name));
+    file.map_err(failed(name))
+}
+
 fn failed(name: &str) -> impl FnOnce(std::io::Error) -> Error {
     Error::io(format!("write {name} of the archive"))
 }
 
-async fn off_thread<T: Send + 'static>(
+/// Runs work that waits for the disk.
+pub(super) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {

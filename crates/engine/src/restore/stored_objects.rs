@@ -1,13 +1,50 @@
-//! Stored large objects: each with its properties, then its bytes in pieces.
+//! Stored large objects: ranges of them, and each with its properties, then its bytes in pieces.
 
 use bytes::Bytes;
 use coffer_store::Repository;
 
 use crate::error::{Error, Result};
-use crate::manifest::{LargeObject, LargeObjects};
+use crate::manifest::{LargeObject, LargeObjectRange, LargeObjects};
 use crate::part::PartReader;
 
-/// Reads large objects in the order of the list.
+/// Reads ranges in order, also where all objects are one and stand in the manifest.
+#[derive(Debug)]
+pub(crate) struct StoredRanges {
+    single: Option<LargeObjectRange>,
+    listed: Option<PartReader>,
+}
+
+impl StoredRanges {
+    /// Nothing is read yet.
+    pub(crate) fn new(repository: &Repository, objects: &LargeObjects) -> Self {
+        let LargeObjects { list, data, content, ranges } = objects;
+        let single = (list.items > 0).then(|| LargeObjectRange {
+            first: 0,
+            last: u32::MAX,
+            list: list.clone(),
+            data: data.clone(),
+            content: *content,
+        });
+        let listed = ranges.as_ref().map(|ranges| PartReader::new(repository, ranges));
+        Self { single, listed }
+    }
+
+    /// The next range; none at the end.
+    ///
+    /// # Errors
+    /// As those of [`PartReader::next`].
+    pub(crate) async fn next(&mut self) -> Result<Option<LargeObjectRange>> {
+        if let Some(single) = self.single.take() {
+            return Ok(Some(single));
+        }
+        match &mut self.listed {
+            Some(listed) => listed.next().await,
+            None => Ok(None),
+        }
+    }
+}
+
+/// Reads the large objects of a range in the order of its list.
 #[derive(Debug)]
 pub(crate) struct StoredObjects {
     list: PartReader,
@@ -18,11 +55,10 @@ pub(crate) struct StoredObjects {
 
 impl StoredObjects {
     /// Nothing is read yet.
-    pub(crate) fn new(repository: &Repository, objects: &LargeObjects) -> Self {
-        let (list, data) = (&objects.list, &objects.data);
+    pub(crate) fn new(repository: &Repository, range: &LargeObjectRange) -> Self {
         Self {
-            list: PartReader::new(repository, list),
-            data: PartReader::new(repository, data),
+            list: PartReader::new(repository, &range.list),
+            data: PartReader::new(repository, &range.data),
             bytes_left: 0,
         }
     }

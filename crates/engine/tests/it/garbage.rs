@@ -25,7 +25,7 @@ async fn back_up(f: &mut Fixture, previous: Option<&BackupOutcome>) -> BackupOut
     f.run(request).await.expect("a backup")
 }
 
-async fn delete_and_collect(f: &mut Fixture, gone: &BackupOutcome) -> CollectionReport {
+pub(crate) async fn delete_and_collect(f: &mut Fixture, gone: &BackupOutcome) -> CollectionReport {
     lease(f, LeasePurpose::Deletion).await;
     let deleted = f.repository.delete_manifest(&f.lease, &gone.recovery_point_id, 0).await;
     assert!(deleted.expect("a deletion"));

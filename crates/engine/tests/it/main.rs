@@ -12,6 +12,8 @@ mod backup_standby;
 mod backup_writers;
 mod check;
 mod garbage;
+mod large_objects;
+mod large_objects_soak;
 mod large_rows;
 mod large_rows_random;
 mod restore_across;

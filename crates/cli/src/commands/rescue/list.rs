@@ -107,7 +107,7 @@ fn describe(manifest: DatabaseManifest) -> Description {
         database_bytes: manifest.totals.database_bytes,
         tables: manifest.totals.tables,
         rows: manifest.totals.content.rows,
-        large_objects: manifest.large_objects.list.items,
+        large_objects: manifest.large_objects.content.rows,
         labels: manifest.labels,
     }
 }

@@ -5,13 +5,29 @@ use super::{Compression, Entry, Header, Text, Toc, Version, reader::MAGIC};
 impl Toc {
     /// The bytes of `toc.dat`.
     pub fn write(&self) -> Vec<u8> {
-        let mut output =
-            Output { bytes: Vec::new(), int_bytes: usize::from(self.header.int_bytes) };
-        output.header(&self.header);
-        output.length(self.entries.len());
+        let mut bytes = self.header.bytes(self.entries.len());
         for entry in &self.entries {
-            output.entry(entry, self.header.version);
+            bytes.extend(entry.bytes(&self.header));
         }
+        bytes
+    }
+}
+
+impl Header {
+    /// What stands before that many entries.
+    pub(crate) fn bytes(&self, entries: usize) -> Vec<u8> {
+        let mut output = Output { bytes: Vec::new(), int_bytes: usize::from(self.int_bytes) };
+        output.header(self);
+        output.length(entries);
+        output.bytes
+    }
+}
+
+impl Entry {
+    /// The entry as it stands in a table of contents with this header.
+    pub(crate) fn bytes(&self, header: &Header) -> Vec<u8> {
+        let mut output = Output { bytes: Vec::new(), int_bytes: usize::from(header.int_bytes) };
+        output.entry(self, header.version);
         output.bytes
     }
 }

@@ -1,0 +1,44 @@
+//! Entries of a table of contents that are kept in a file until they have their place: there may be millions.
+
+use std::fs::File;
+use std::io::{BufWriter, Seek as _, SeekFrom, Write};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::files::data_file;
+use crate::files::toc::{Entry, Header};
+
+/// Takes entries in order and gives them back in order.
+#[derive(Debug)]
+pub(super) struct EntryFile {
+    header: Header,
+    file: BufWriter<File>,
+    entries: usize,
+}
+
+impl EntryFile {
+    /// Makes a file without a name on the disk of that directory.
+    pub(super) fn create(header: &Header, directory: &Path, name: &str) -> Result<Self> {
+        let file = data_file::create_to_read(directory, name)?;
+        // The name goes at once, so that it can't be left behind; the file lives as long as it is open.
+        std::fs::remove_file(directory.join(name)).map_err(Error::io(format!("unlink {name}")))?;
+        Ok(Self { header: header.clone(), file: BufWriter::new(file), entries: 0 })
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    pub(super) fn add(&mut self, entry: &Entry) -> Result<()> {
+        self.entries += 1;
+        let written = self.file.write_all(&entry.bytes(&self.header));
+        written.map_err(Error::io("write entries of the archive"))
+    }
+
+    /// Writes all of them into the table of contents.
+    pub(super) fn copy_to(self, output: &mut (impl Write + ?Sized)) -> std::io::Result<()> {
+        let mut file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        file.seek(SeekFrom::Start(0))?;
+        std::io::copy(&mut file, output).map(drop)
+    }
+}
