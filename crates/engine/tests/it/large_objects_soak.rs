@@ -5,9 +5,7 @@
 
 use std::time::Instant;
 
-use coffer_engine::FilesRequest;
-use coffer_engine::{BackupOptions, SilentMonitor, restore_files};
-use tokio_util::sync::CancellationToken;
+use coffer_engine::BackupOptions;
 
 use crate::support::{DATABASE, Fixture};
 
@@ -65,15 +63,8 @@ async fn large_objects_soak() {
          FROM pg_largeobject_metadata";
     let copy = f.server.psql("copy", facts).expect("facts");
     assert_eq!(copy, f.server.psql(DATABASE, facts).expect("facts"));
-    let request = FilesRequest {
-        recovery_point_id: point,
-        directory: f.directory.path().join("store").join("files"),
-        prefix: "archive".to_owned(),
-        workers: 2,
-    };
     let begun = Instant::now();
-    let monitor = std::sync::Arc::new(SilentMonitor);
-    let files = restore_files(request, &f.repository, monitor, CancellationToken::new()).await;
+    let files = f.files(&point, "archive").await;
     let files = files.expect("files");
     println!("{} files of {count}: {:?}, peak {} MiB", files.files, begun.elapsed(), peak_mib());
 }
