@@ -6,6 +6,18 @@ use serde_json::Value;
 
 use crate::tagged::{object_type, tagged, text_enum};
 
+/// The type of a database of a single server.
+pub const DATABASE_TYPE: &str = "Microsoft.DBforPostgreSQL/servers/databases";
+/// What the first preview of the API called the same; published examples still do.
+const DATABASE_TYPE_OF_THE_PREVIEW: &str = "OssDB";
+
+/// True for each name of [`DATABASE_TYPE`], in any case.
+#[must_use]
+pub fn is_database_type(text: &str) -> bool {
+    text.eq_ignore_ascii_case(DATABASE_TYPE)
+        || text.eq_ignore_ascii_case(DATABASE_TYPE_OF_THE_PREVIEW)
+}
+
 /// The database or server that is protected or restored to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

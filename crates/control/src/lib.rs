@@ -7,6 +7,7 @@
 //! | `http` | decode, call `app`, encode | decide, name SQL |
 //! | `app` | validate, authorize, begin operations | know HTTP |
 //! | `operations`, `background` | run what was begun; start what is due | be called by `http` |
+//! | `policy` | what a policy means: pure functions | know any of the others |
 //! | `authz`, `identity` | who is calling, and what they may do | know resources' meaning |
 //! | `db` | the metadata store | know any of the above |
 //!
@@ -31,6 +32,7 @@ pub mod key_rotation;
 pub mod lease;
 pub mod operations;
 mod pin;
+pub mod policy;
 pub mod service;
 mod telemetry;
 

@@ -3,12 +3,11 @@
 use coffer_azure::{ResourceId, TriggerBackupRequest};
 
 use super::protection_state::{Decision, InstanceAction, decide};
-use super::{
-    Call, Wanted, backup_policy, errors, instance_row, policy_rules, vault_require_usable,
-};
+use super::{Call, Wanted, backup_policy, errors, instance_row, vault_require_usable};
 use crate::app::App;
 use crate::error::Error;
 use crate::operations::{BackupInput, NewJob, Operation, OperationKind};
+use crate::policy::rules;
 
 /// Begins a backup by the policy's backup rule. `body` is read after the caller was authorized.
 ///
@@ -34,7 +33,7 @@ pub async fn adhoc_backup(
         return Err(errors::state_refuses(reason));
     }
     let policy = backup_policy::require(&mut tx, &instance_row::policy_of(&instance)?).await?;
-    let rule = policy_rules::backup_rule_name(&policy)
+    let rule = rules::backup_rule_name(&policy)
         .ok_or_else(|| Error::internal("a policy without a backup rule"))?;
     if !options.rule_name.eq_ignore_ascii_case(rule) {
         return Err(errors::backup_rule_unknown(&options.rule_name, rule));
@@ -57,11 +56,11 @@ pub async fn adhoc_backup(
 
 /// The retention rule's name, as the policy spells it.
 fn retention_tag(policy: &coffer_azure::BackupPolicy, tag: &str) -> Result<String, Error> {
-    match policy_rules::retention_rule(policy, tag) {
+    match rules::retention_rule(policy, tag) {
         Some(rule) => Ok(rule.name.clone()),
         None => Err(errors::invalid_input(format!(
             "retentionTagOverride is '{tag}', which is no AzureRetentionRule of the policy; those are: {}.",
-            policy_rules::retention_rule_names(policy).join(", ")
+            rules::retention_rule_names(policy).join(", ")
         ))),
     }
 }

@@ -9,12 +9,13 @@ use serde_json::json;
 use super::protection_state::ProtectionState;
 use super::state::{InstanceState, read_state};
 use super::{
-    Call, INSTANCE_KIND, POLICY_KIND, errors, instance_row, names, policy_rules, vault_require,
+    Call, INSTANCE_KIND, POLICY_KIND, errors, instance_row, names, vault_require,
     vault_require_usable,
 };
 use crate::app::App;
 use crate::db::{self, NewResource, Page, Paged, Resource, Tx};
 use crate::error::Error;
+use crate::policy::rules;
 
 /// Creates a policy or replaces its rules. `body` is read after the caller was authorized.
 ///
@@ -29,7 +30,7 @@ pub async fn put(
     call.authorize(app, "backupVaults/backupPolicies/write", id).await?;
     let BaseBackupPolicy::BackupPolicy(mut policy) = body()?.properties;
     names::check_policy_name(id.name()).map_err(errors::invalid_input)?;
-    policy_rules::check(&policy).map_err(errors::invalid_input)?;
+    rules::check(&policy).map_err(errors::invalid_input)?;
     complete(&mut policy);
     let properties =
         serde_json::to_value(BaseBackupPolicy::BackupPolicy(policy)).map_err(Error::internal)?;

@@ -1,5 +1,7 @@
 //! What an instance protects: which datasources are accepted, and that each is protected once.
 
+pub use coffer_azure::datasource::DATABASE_TYPE;
+use coffer_azure::datasource::is_database_type;
 use coffer_azure::{AuthCredentials, Datasource, DatasourceSet, ResourceId, SecretStoreType};
 
 use super::protection_state::ProtectionState;
@@ -8,10 +10,6 @@ use crate::db::datasource_claim::{self, DatasourceClaim};
 use crate::db::{self, Resource, Tx};
 use crate::error::Error;
 
-/// The only type of datasource that this version protects.
-pub const DATABASE_TYPE: &str = "Microsoft.DBforPostgreSQL/servers/databases";
-/// What the first preview of the API called the same; published examples still do.
-const DATABASE_TYPE_OF_THE_PREVIEW: &str = "OssDB";
 /// Types of ids that a database may have: databases of both kinds of servers.
 const DATABASE_ID_TYPES: [&str; 2] =
     [DATABASE_TYPE, "Microsoft.DBforPostgreSQL/flexibleServers/databases"];
@@ -34,13 +32,6 @@ pub enum ClaimFor {
     Protect,
     /// A stopped instance is resumed.
     Resume,
-}
-
-/// True for the type of datasource that this version protects, in any case.
-#[must_use]
-pub fn is_database_type(text: &str) -> bool {
-    text.eq_ignore_ascii_case(DATABASE_TYPE)
-        || text.eq_ignore_ascii_case(DATABASE_TYPE_OF_THE_PREVIEW)
 }
 
 /// Reads a datasource. The error is a sentence for the caller.

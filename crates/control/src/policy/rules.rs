@@ -5,16 +5,14 @@
 
 use std::collections::HashSet;
 
+use coffer_azure::datasource::is_database_type;
 use coffer_azure::{
     AzureBackupRule, AzureRetentionRule, BackupCriteria, BackupParameters, BackupPolicy,
     BasePolicyRule, CopyOption, DataStoreType, DeleteOption, ScheduleBasedBackupCriteria,
     ScheduleBasedTriggerContext, SourceLifeCycle, TaggingCriteria, TriggerContext,
 };
 
-use super::datasource::is_database_type;
-use super::repeating_interval::{
-    parse_positive_duration, parse_repeating_interval, resolve_time_zone,
-};
+use super::interval::{parse_positive_duration, parse_repeating_interval, resolve_time_zone};
 
 /// Most rules in a policy.
 pub const RULES_MAX: usize = 64;

@@ -1,0 +1,156 @@
+//! When backups are due: the times of a policy's `repeatingTimeIntervals`.
+//!
+//! The n-th time of an entry is its start plus n times its period, never the time before plus one period, so that neither a
+//! leap day nor a change of the clock shifts what follows. Days, weeks, months and years are counted on the wall clock of the
+//! schedule's zone; hours and less are real time. A time that the wall clock skips (the gap of daylight saving) is moved behind
+//! the gap; one that it shows twice is the first of both. Entries that fall on the same instant are one run.
+
+use coffer_azure::{BackupPolicy, ScheduleBasedTriggerContext};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, Zoned};
+
+use super::interval::{IntervalStart, parse_repeating_interval, resolve_time_zone};
+use super::rules;
+
+/// Most times of a schedule that [`Schedule::missed`] counts; beyond it the number is "at least".
+pub const MISSED_MAX: u32 = 1000;
+
+/// All times at which a policy's backups are due.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    zone: TimeZone,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    start: Zoned,
+    period: Span,
+}
+
+/// What of a schedule has become due since it was last looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// The newest of the times that have passed, in microseconds since 1970.
+    pub newest_us: i64,
+    /// How many before it have passed as well; at most [`MISSED_MAX`].
+    pub earlier: u32,
+}
+
+impl Schedule {
+    /// Reads the schedule of a policy.
+    ///
+    /// # Errors
+    /// A sentence for the author of the policy; never for one that passed [`rules::check`].
+    pub fn of(policy: &BackupPolicy) -> Result<Schedule, String> {
+        Self::of_trigger(rules::check(policy)?.trigger)
+    }
+
+    /// Reads the schedule of a trigger.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_trigger(trigger: &ScheduleBasedTriggerContext) -> Result<Schedule, String> {
+        let name = trigger.schedule.time_zone.as_deref().filter(|name| !name.is_empty());
+        let zone = match name {
+            None => TimeZone::UTC,
+            Some(name) => resolve_time_zone(name)
+                .ok_or_else(|| format!("the time zone '{name}' is not known"))?,
+        };
+        let entries = trigger.schedule.repeating_time_intervals.iter().map(|text| {
+            let interval = parse_repeating_interval(text)?;
+            let start = match interval.start {
+                IntervalStart::Instant(instant) => instant.to_zoned(zone.clone()),
+                IntervalStart::Civil(civil) => civil
+                    .to_zoned(zone.clone())
+                    .map_err(|_| format!("the start of '{text}' is beyond the calendar"))?,
+            };
+            Ok(Entry { start, period: interval.period })
+        });
+        Ok(Schedule { entries: entries.collect::<Result<_, String>>()?, zone })
+    }
+
+    /// The zone that the schedule counts in.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// The first time after this one; none when the calendar ends before. All in microseconds since 1970.
+    #[must_use]
+    pub fn next_after(&self, after_us: i64) -> Option<i64> {
+        self.entries.iter().filter_map(|entry| entry.next_after(after_us)).min()
+    }
+
+    /// The last time that is not after this one; none before the first.
+    #[must_use]
+    pub fn last_until(&self, until_us: i64) -> Option<i64> {
+        self.entries.iter().filter_map(|entry| entry.last_until(until_us)).max()
+    }
+
+    /// What became due after `after_us`, until and with `now_us`.
+    #[must_use]
+    pub fn due(&self, after_us: i64, now_us: i64) -> Option<Due> {
+        let newest_us = self.last_until(now_us).filter(|newest| *newest > after_us)?;
+        Some(Due { newest_us, earlier: self.missed(after_us, newest_us) })
+    }
+
+    /// How many times lie between these, both excluded; at most [`MISSED_MAX`].
+    #[must_use]
+    pub fn missed(&self, after_us: i64, before_us: i64) -> u32 {
+        let mut count = 0;
+        let mut at = after_us;
+        while count < MISSED_MAX {
+            match self.next_after(at) {
+                Some(next) if next < before_us => at = next,
+                _ => break,
+            }
+            count += 1;
+        }
+        count
+    }
+}
+
+impl Entry {
+    /// The n-th time, from 0; none beyond the calendar.
+    fn at(&self, n: i64) -> Option<i64> {
+        let distance = self.period.checked_mul(n).ok()?;
+        let at = self.start.checked_add(distance).ok()?;
+        Some(at.timestamp().as_microsecond())
+    }
+
+    /// How many of the times are not after this one. Times never go backwards with n, so that halving finds it.
+    fn count_until(&self, until_us: i64) -> i64 {
+        let is_after = |n: i64| self.at(n).is_none_or(|at| at > until_us);
+        if is_after(0) {
+            return 0;
+        }
+        let mut beyond = 1_i64;
+        while !is_after(beyond) {
+            beyond = beyond.saturating_mul(2);
+        }
+        let mut within = beyond / 2;
+        while beyond - within > 1 {
+            let middle = within + (beyond - within) / 2;
+            if is_after(middle) { beyond = middle } else { within = middle }
+        }
+        beyond
+    }
+
+    fn next_after(&self, after_us: i64) -> Option<i64> {
+        self.at(self.count_until(after_us))
+    }
+
+    fn last_until(&self, until_us: i64) -> Option<i64> {
+        self.at(self.count_until(until_us).checked_sub(1).filter(|n| *n >= 0)?)
+    }
+}
+
+/// A time as people and logs read it.
+#[must_use]
+pub fn shown(us: i64) -> String {
+    Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests;
