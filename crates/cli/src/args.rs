@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{key, principal, rescue, serve, subscription};
+use crate::commands::{key, policy, principal, rescue, serve, subscription};
 
 /// A backup service for PostgreSQL that speaks the Azure Backup REST API.
 #[derive(Debug, Parser)]
@@ -18,6 +18,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the service.
     Serve(serve::Serve),
+    /// See what policies are going to do: the next backups, and which recovery points go, when and why.
+    Policy(policy::Policy),
     /// Manage service principals, directly in the metadata (whoever holds the data directory is the operator).
     Principal(principal::Principal),
     /// Manage subscriptions, directly in the metadata.

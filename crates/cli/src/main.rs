@@ -47,6 +47,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime.block_on(async {
         match arguments.command {
             Command::Serve(command) => Box::pin(command.run()).await,
+            Command::Policy(command) => command.run().await,
             Command::Principal(command) => command.run().await,
             Command::Subscription(command) => command.run().await,
             Command::Key(command) => command.run().await,

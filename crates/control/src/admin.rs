@@ -3,6 +3,8 @@
 //! Whoever can read the data directory and its master key is the operator; nobody is asked for a token here. It works
 //! beside a running service: both see the same metadata at once.
 
+mod explain;
+
 use coffer_azure::ResourceId;
 use coffer_store::MasterKey;
 
@@ -18,6 +20,8 @@ use crate::error::Error;
 use crate::identity::bootstrap::{self, BOOTSTRAP_ROLES};
 use crate::identity::principal::{NewApplication, create_application, generate_secret, random_id};
 use crate::key_rotation::{RotatedVault, rotate_vault};
+
+pub use self::explain::ExplainedInstance;
 
 /// Longest name of a principal or subscription.
 const NAME_CHARS_MAX: usize = 120;

@@ -18,6 +18,8 @@ use secrecy::SecretString;
 
 pub use file::ConfigError;
 
+use crate::policy::blackout::Blackout;
+
 /// Everything that can be set. Paths are absolute.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -51,6 +53,12 @@ pub struct Config {
     pub metrics_token: Option<SecretString>,
     /// Days in which all that is stored is read once to verify it; 0 for never.
     pub verification_period_days: u32,
+    /// A backup that has moved no byte and entered no phase for so long is ended and tried again; zero for never.
+    pub backup_stall: Duration,
+    /// How schedules are followed.
+    pub schedule: ScheduleConfig,
+    /// Who is told of alerts.
+    pub alerts: AlertConfig,
     /// How long a token is good.
     pub token_lifetime: Duration,
     /// Bounds.
@@ -74,6 +82,33 @@ pub struct ServerConfig {
     pub secret_uri: Option<String>,
 }
 
+/// How schedules are followed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduleConfig {
+    /// After a time in which nothing could be begun, one backup makes up for all that were missed; else the next one is taken at
+    /// its time.
+    pub catch_up: bool,
+    /// Backups begin up to so much later than their time, each by a part of its own.
+    pub jitter: Duration,
+    /// Hours in which no scheduled backup begins.
+    pub blackout: Vec<Blackout>,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self { catch_up: true, jitter: Duration::ZERO, blackout: Vec::new() }
+    }
+}
+
+/// Who is told of alerts.
+#[derive(Clone, Debug, Default)]
+pub struct AlertConfig {
+    /// Where alerts are posted to; nobody is told when absent.
+    pub webhook_url: Option<url::Url>,
+    /// What their signature is made with.
+    pub webhook_secret: Option<SecretString>,
+}
+
 /// Bounds of what one request or one server may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -89,6 +124,10 @@ pub struct Limits {
     pub concurrent_operations: usize,
     /// Connections and workers of one backup or restore.
     pub data_workers: usize,
+    /// Backups of databases of one server that run at the same time; more wait.
+    pub backups_per_server: usize,
+    /// Backups and restores of one vault that run at the same time; more wait.
+    pub operations_per_vault: usize,
     /// How long running requests may take to end when the service stops.
     pub shutdown_timeout: Duration,
 }
@@ -102,6 +141,8 @@ impl Default for Limits {
             concurrent_logins: 2,
             concurrent_operations: 8,
             data_workers: 4,
+            backups_per_server: 2,
+            operations_per_vault: usize::MAX,
             shutdown_timeout: Duration::from_secs(20),
         }
     }
@@ -130,6 +171,9 @@ impl Config {
             backup_user_mappings: true,
             metrics_token: None,
             verification_period_days: VERIFICATION_PERIOD_DAYS,
+            backup_stall: Duration::from_secs(30 * 60),
+            schedule: ScheduleConfig::default(),
+            alerts: AlertConfig::default(),
             token_lifetime: Duration::from_secs(3600),
             limits: Limits::default(),
             data_dir,
@@ -183,6 +227,19 @@ impl Config {
                 "a number of concurrent requests cannot be 0",
             ));
         }
+        let limits = &self.limits;
+        if limits.backups_per_server == 0 || limits.operations_per_vault == 0 {
+            return Err(ConfigError::value("limits", "a number of backups cannot be 0"));
+        }
+        if self.schedule.jitter > JITTER_MAX {
+            return Err(ConfigError::value("schedule.jitter_seconds", "has to be at most 86400"));
+        }
+        if self.alerts.webhook_url.is_some() != self.alerts.webhook_secret.is_some() {
+            return Err(ConfigError::value(
+                "alerts",
+                "needs both webhook_url and webhook_secret, or neither: receivers tell our alerts by their signature",
+            ));
+        }
         if self.limits.concurrent_operations == 0 || self.limits.data_workers == 0 {
             return Err(ConfigError::value(
                 "limits",
@@ -193,6 +250,8 @@ impl Config {
     }
 }
 
+/// The longest jitter: a day.
+const JITTER_MAX: Duration = Duration::from_secs(86_400);
 /// Days in which all that is stored is read once, without any setting, and the most that can be set.
 const VERIFICATION_PERIOD_DAYS: u32 = 30;
 const VERIFICATION_PERIOD_DAYS_MAX: u32 = 3650;

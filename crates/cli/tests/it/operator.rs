@@ -27,6 +27,21 @@ fn field<'a>(value: &'a Value, name: &str) -> anyhow::Result<&'a str> {
 }
 
 #[tokio::test]
+async fn policies_are_explained_without_an_instance_and_with_a_wrong_time() -> anyhow::Result<()> {
+    let serving = Serving::start()?;
+    let data = serving.data_text()?;
+    let explained = json(["policy", "explain", "--data-dir", &data, "--output", "json"])?;
+    assert_eq!(explained, Value::Array(Vec::new()));
+    let (code, _, err) = run(["policy", "explain", "--data-dir", &data, "--at", "tomorrow"])?;
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("'tomorrow' is no time with an offset"), "{err}");
+    let (code, _, err) = run(["policy", "explain", "--data-dir", &data, "--instance", "nobody"])?;
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("There is no backup instance 'nobody'"), "{err}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_principal_lives_from_create_to_delete() -> anyhow::Result<()> {
     let serving = Serving::start()?;
     let data = serving.data_text()?;

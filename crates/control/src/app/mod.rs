@@ -7,6 +7,7 @@
 //! * Functions here get a [`Caller`] and authorize it themselves before they look anything up.
 //! * Nothing here knows HTTP; nothing here holds a transaction while it waits for a network.
 
+pub mod alert;
 pub mod dataprotection;
 pub mod key_vault;
 pub mod location;

@@ -9,6 +9,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use coffer_azure::{InnerError, ResourceId, UserFacingError};
 use coffer_engine::error::Error as EngineError;
 use coffer_store::Error as StoreError;
@@ -114,6 +116,23 @@ pub(crate) fn secret_not_named(server: &ResourceId) -> UserFacingError {
     UserFacingError::new("UserErrorInvalidSecret", "No secret with credentials for the database is known.")
         .recommend("Send datasourceAuthCredentials with the URI of a secret, or register the server with a secretUri.")
         .inner(inner("SecretNotNamed", format!("The request has no datasourceAuthCredentials, and the registration of {server} names no secret.")))
+}
+
+/// A backup made no progress for so long, and was ended.
+pub(crate) fn stalled(after: Duration, phase: &str, place: &Place) -> UserFacingError {
+    UserFacingError::new("UserErrorBackupStalled", "The backup made no progress and was ended.")
+        .recommend("Look on the server for what the backup waits for (pg_stat_activity, locks, disk and network), and retry the operation. backup.stall_minutes sets how long a backup may stand still.")
+        .inner(inner(
+            "NoProgress",
+            format!("No byte was read and no phase entered for {} seconds, in phase {phase}, of {}.", after.as_secs(), place.describe()),
+        ))
+}
+
+/// A backup that differs sharply from those before it.
+pub(crate) fn unusual_backup(sign: String) -> UserFacingError {
+    UserFacingError::new("BackupUnusual", "The backup differs sharply from those before it.")
+        .recommend("If nobody knows why, treat it as a sign of deletion or encryption by an intruder: keep the recovery points of before, and suspend the backups so that they do not expire.")
+        .inner(inner("ComparedWithHistory", sign))
 }
 
 /// The vault has no identity of its own to act with.

@@ -19,6 +19,8 @@ use crate::operations::{Failure, collection_crash_point};
 
 /// How often a repository is looked at of which nobody has said anything.
 pub(crate) const PERIOD: Duration = Duration::from_secs(7 * 86_400);
+/// How long after a recovery point has gone its garbage stays: others that go at about the same time are collected with it.
+pub(crate) const AFTER_EXPIRY: Duration = Duration::from_secs(600);
 /// How long what an interrupted backup left stays: its next attempt may take it over.
 pub(crate) const GRACE: Duration = DAY;
 

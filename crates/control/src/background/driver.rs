@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
-use super::{expire_records, purge_instances, upkeep};
+use super::{expire_records, purge_instances, schedule, send_alerts, upkeep};
 use crate::app::App;
 
 /// The time between two rounds. A round that finds nothing due costs one look at an index for each duty.
@@ -15,6 +15,8 @@ const ROUND_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Default)]
 pub struct DutiesHandle {
     wake: Arc<Notify>,
+    pub(super) schedule: Arc<Notify>,
+    pub(super) alerts: Arc<Notify>,
     /// Held by the round of upkeep that runs.
     pub(super) upkeep: Arc<Mutex<()>>,
 }
@@ -24,12 +26,26 @@ impl DutiesHandle {
     pub fn wake(&self) {
         self.wake.notify_one();
     }
+
+    /// To be called after something that changes a schedule was committed. Never waits.
+    pub fn wake_schedule(&self) {
+        self.schedule.notify_one();
+    }
+
+    /// To be called when an alert was raised; its transaction may still be open. Never waits.
+    pub fn wake_alerts(&self) {
+        self.alerts.notify_one();
+    }
 }
 
 /// Starts the duties. They end with the service: no further piece of work is begun then. Upkeep, which moves bytes, keeps no
 /// other duty waiting.
 pub fn start(app: Arc<App>) {
     let tasks = app.tasks.clone();
+    let scheduled = Arc::clone(&app);
+    tasks.spawn(async move { schedule::keep_looking(&scheduled).await });
+    let alerting = Arc::clone(&app);
+    tasks.spawn(async move { send_alerts::keep_sending(&alerting).await });
     let looked_after = Arc::clone(&app);
     tasks.spawn(async move {
         let app = looked_after;
@@ -59,6 +75,9 @@ pub fn start(app: Arc<App>) {
 
 /// Does everything that is due now. A duty that fails is tried again in the next round, and keeps no other from its turn.
 pub async fn run_round(app: &App) {
+    if let Err(error) = schedule::run_due(app).await {
+        tracing::error!(error = error.chain(), "scheduled backups cannot be begun");
+    }
     run_records(app).await;
     run_upkeep(app).await;
 }

@@ -11,7 +11,7 @@ use coffer_store::Repository;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{collect_garbage, verify_packs};
+use super::{collect_garbage, expire_points, verify_packs};
 use crate::app::App;
 use crate::app::dataprotection::instance_row::deleted_id;
 use crate::app::dataprotection::state::{InstanceState, read_state};
@@ -59,7 +59,7 @@ enum Owner {
 pub(super) async fn run_round(app: &App) -> Result<(), Error> {
     let _one_at_a_time = app.duties.upkeep.lock().await;
     let mut bytes_left = verify_packs::ROUND_BYTES;
-    for duty in [Duty::Collection, Duty::Verification] {
+    for duty in [Duty::Retention, Duty::Collection, Duty::Verification] {
         if duty == Duty::Verification && app.config.verification_period_days == 0 {
             continue;
         }
@@ -120,6 +120,7 @@ async fn attempt(
     let repository = open_repository(app, vault, upkeep.repository).await?;
     let place = Place { instance, repository };
     match upkeep.duty {
+        Duty::Retention => expire_points::expire(app, &place).await,
         Duty::Collection => collect_garbage::collect(app, &place).await,
         Duty::Verification => verify_packs::verify(app, &place, &upkeep.state, bytes_left).await,
     }

@@ -16,7 +16,9 @@ use serde_json::Value;
 
 use super::upkeep::{DAY, Ended, Place, holder, later};
 use crate::app::App;
+use crate::app::alert::{self, Alert, AlertKind};
 use crate::app::user_facing_error::{Place as Blame, engine_failure, store_failure};
+use crate::db;
 use crate::db::upkeep::Duty;
 use crate::error::Error;
 use crate::lease::{LeaseClaim, with_lease};
@@ -77,7 +79,7 @@ pub(super) async fn verify(
     let report = reading.finish();
     let last = report.remaining_packs == 0;
     if found_damage || (last && progress.share == progress.of) {
-        name_damaged_points(place).await.map_err(blame)?;
+        name_damaged_points(app, place).await?;
     }
     let done = |due_us, progress: &Progress| {
         let state = serde_json::to_value(progress).map_err(Error::internal)?;
@@ -150,35 +152,64 @@ async fn record(app: &App, place: &Place, verdicts: Vec<PackVerdict>) -> Result<
     }
 }
 
-/// Says which recovery points need something that is damaged or missing.
-async fn name_damaged_points(place: &Place) -> Result<(), EngineError> {
-    let (instance, repository) = (&place.instance, &place.repository);
-    let manifests =
-        repository.manifests().await.map_err(EngineError::store("list the recovery points"))?;
-    let say = |recovery_point: &str, reason: String| {
-        metrics::counter!("coffer_damaged_recovery_points_total").increment(1);
-        tracing::error!(
-            code = "RecoveryPointDamaged", %instance, repository = %repository.id(), recovery_point, reason,
-            "a recovery point cannot be restored as a whole"
-        );
-    };
+/// Puts on record which recovery points need something that is damaged or missing, and says so where that is news.
+async fn name_damaged_points(app: &App, place: &Place) -> Result<(), Failure> {
+    let blame = |error: EngineError| engine_failure(&error, &Blame::storage());
+    let repository = &place.repository;
+    let manifests = repository.manifests().await.map_err(|error| store_failure(&error))?;
     for unreadable in manifests.unreadable {
-        say(&unreadable.recovery_point_id, unreadable.error.to_string());
+        let reason = unreadable.error.to_string();
+        set_damaged(app, place, &unreadable.recovery_point_id, Some(reason)).await?;
     }
     for info in manifests.valid {
         let id = &info.recovery_point_id;
-        match verify_recovery_point(repository, id, VerifyDepth::Closure, &SilentMonitor).await {
-            Ok(report) if report.damaged_chunks == 0 => {}
+        let closure = VerifyDepth::Closure;
+        let reason = match verify_recovery_point(repository, id, closure, &SilentMonitor).await {
+            Ok(report) if report.damaged_chunks == 0 => None,
             Ok(report) => {
                 let first = report.damaged.first().map(|damage| damage.error.to_string());
-                let count = report.damaged_chunks;
-                say(id, format!("{count} chunks: {}", first.unwrap_or_default()));
+                Some(format!("{} chunks: {}", report.damaged_chunks, first.unwrap_or_default()))
             }
-            Err(error @ EngineError::Manifest { .. }) => say(id, error.to_string()),
-            Err(error) => return Err(error),
-        }
+            Err(error @ EngineError::Manifest { .. }) => Some(error.to_string()),
+            Err(error) => return Err(blame(error)),
+        };
+        set_damaged(app, place, id, reason).await?;
     }
     Ok(())
+}
+
+/// Damaged for this reason, or whole.
+async fn set_damaged(
+    app: &App,
+    place: &Place,
+    recovery_point: &str,
+    reason: Option<String>,
+) -> Result<(), Error> {
+    let (instance, repository) = (&place.instance, place.repository.id());
+    if let Some(reason) = &reason {
+        metrics::counter!("coffer_damaged_recovery_points_total").increment(1);
+        tracing::error!(
+            code = "RecoveryPointDamaged", %instance, %repository, recovery_point, reason,
+            "a recovery point cannot be restored as a whole"
+        );
+    }
+    let mut tx = app.db.begin().await?;
+    let is_news =
+        db::recovery_point::set_damaged(&mut tx, repository, recovery_point, reason.is_some())
+            .await?;
+    if is_news
+        && reason.is_some()
+        && let Some(vault) = instance.parent()
+        && let Some(vault) = db::resource_get(&mut *tx, &vault).await?
+    {
+        let text = format!(
+            "The recovery point {recovery_point} cannot be restored as a whole: stored data is damaged or missing. \
+             The next backup stores it anew."
+        );
+        let alert = Alert::of_instance(AlertKind::StoredDataDamaged, &vault, instance, text);
+        alert::raise(app, &mut tx, &alert).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::file::{absolute, database_file, trimmed};
+use super::file::{absolute, blackout, database_file, minutes, trimmed, webhook_url};
 use super::{Config, ConfigError};
 
 /// The process's own environment.
@@ -53,6 +53,17 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
             config.postgres_tool_directories = directories(value)?;
         }
         "COFFER_BACKUP_USER_MAPPINGS" => config.backup_user_mappings = parse(name, value)?,
+        "COFFER_BACKUP_STALL_MINUTES" => config.backup_stall = parse(name, value).map(minutes)?,
+        "COFFER_SCHEDULE_CATCH_UP" => config.schedule.catch_up = parse(name, value)?,
+        "COFFER_SCHEDULE_JITTER_SECONDS" => config.schedule.jitter = seconds(name, value)?,
+        "COFFER_SCHEDULE_BLACKOUT" => {
+            let windows = value.split(';').map(str::trim).filter(|window| !window.is_empty());
+            config.schedule.blackout = blackout(windows)?;
+        }
+        "COFFER_ALERTS_WEBHOOK_URL" => config.alerts.webhook_url = Some(webhook_url(value)?),
+        "COFFER_ALERTS_WEBHOOK_SECRET" => {
+            config.alerts.webhook_secret = Some(value.to_owned().into());
+        }
         "COFFER_METRICS_TOKEN" => config.metrics_token = Some(value.to_owned().into()),
         "COFFER_VERIFICATION_PERIOD_DAYS" => {
             config.verification_period_days = parse(name, value)?;
@@ -64,6 +75,8 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
         "COFFER_LIMITS_CONCURRENT_LOGINS" => limits.concurrent_logins = parse(name, value)?,
         "COFFER_LIMITS_CONCURRENT_OPERATIONS" => limits.concurrent_operations = parse(name, value)?,
         "COFFER_LIMITS_DATA_WORKERS" => limits.data_workers = parse(name, value)?,
+        "COFFER_LIMITS_BACKUPS_PER_SERVER" => limits.backups_per_server = parse(name, value)?,
+        "COFFER_LIMITS_OPERATIONS_PER_VAULT" => limits.operations_per_vault = parse(name, value)?,
         "COFFER_LIMITS_SHUTDOWN_TIMEOUT_SECONDS" => limits.shutdown_timeout = seconds(name, value)?,
         _ => {}
     }

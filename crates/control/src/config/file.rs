@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{Config, ServerConfig, location_key};
+use crate::policy::blackout::Blackout;
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,8 @@ struct File {
     postgres: Postgres,
     metrics: Metrics,
     verification: Verification,
+    schedule: Schedule,
+    alerts: Alerts,
     tokens: Tokens,
     limits: FileLimits,
 }
@@ -85,6 +88,22 @@ struct Restore {
 #[serde(deny_unknown_fields, default)]
 struct Backup {
     user_mappings: Option<bool>,
+    stall_minutes: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Schedule {
+    catch_up: Option<bool>,
+    jitter_seconds: Option<u64>,
+    blackout: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Alerts {
+    webhook_url: Option<String>,
+    webhook_secret: Option<SecretString>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -120,6 +139,8 @@ struct FileLimits {
     concurrent_logins: Option<usize>,
     concurrent_operations: Option<usize>,
     data_workers: Option<usize>,
+    backups_per_server: Option<usize>,
+    operations_per_vault: Option<usize>,
     shutdown_timeout_seconds: Option<u64>,
 }
 
@@ -180,6 +201,18 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
             directories.into_iter().map(absolute).collect::<Result<_, _>>()?;
     }
     replace(&mut config.backup_user_mappings, file.backup.user_mappings);
+    replace(&mut config.backup_stall, file.backup.stall_minutes.map(minutes));
+    replace(&mut config.schedule.catch_up, file.schedule.catch_up);
+    replace(&mut config.schedule.jitter, file.schedule.jitter_seconds.map(Duration::from_secs));
+    if let Some(windows) = file.schedule.blackout {
+        config.schedule.blackout = blackout(windows.iter().map(String::as_str))?;
+    }
+    if let Some(url) = file.alerts.webhook_url {
+        config.alerts.webhook_url = Some(webhook_url(&url)?);
+    }
+    if file.alerts.webhook_secret.is_some() {
+        config.alerts.webhook_secret = file.alerts.webhook_secret;
+    }
     if file.metrics.token.is_some() {
         config.metrics_token = file.metrics.token;
     }
@@ -192,6 +225,8 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
     replace(&mut limits.concurrent_logins, file.limits.concurrent_logins);
     replace(&mut limits.concurrent_operations, file.limits.concurrent_operations);
     replace(&mut limits.data_workers, file.limits.data_workers);
+    replace(&mut limits.backups_per_server, file.limits.backups_per_server);
+    replace(&mut limits.operations_per_vault, file.limits.operations_per_vault);
     replace(
         &mut limits.shutdown_timeout,
         file.limits.shutdown_timeout_seconds.map(Duration::from_secs),
@@ -213,6 +248,30 @@ fn replace<T>(setting: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *setting = value;
     }
+}
+
+pub(super) fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes.saturating_mul(60))
+}
+
+pub(super) fn blackout<'a>(
+    windows: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Blackout>, ConfigError> {
+    windows
+        .map(|text| {
+            Blackout::parse(text).map_err(|why| ConfigError::value("schedule.blackout", why))
+        })
+        .collect()
+}
+
+/// A URL is not quoted: it may hold a token.
+pub(super) fn webhook_url(text: &str) -> Result<url::Url, ConfigError> {
+    url::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "https" | "http") && url.host_str().is_some())
+        .ok_or_else(|| {
+            ConfigError::value("alerts.webhook_url", "has to be an https:// or http:// URL")
+        })
 }
 
 pub(super) fn trimmed(endpoint: String) -> String {

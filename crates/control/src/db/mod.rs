@@ -8,6 +8,7 @@
 //! * SQL is of the part that PostgreSQL reads too: `$1` placeholders, `TEXT` and `BIGINT`, JSON as text.
 //! * Nothing here knows what a resource means, who calls, or what time it is.
 
+pub mod alert;
 pub mod datasource_claim;
 pub mod job;
 pub mod operation;
@@ -16,6 +17,7 @@ pub mod purge;
 pub mod recovery_point;
 pub mod resource;
 pub mod role_assignment;
+pub mod schedule;
 pub mod secret;
 pub mod setting;
 pub mod upkeep;

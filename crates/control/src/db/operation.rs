@@ -48,8 +48,8 @@ pub enum Renewal {
 pub async fn insert(tx: &mut Tx, operation: &Operation) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO operation (id, kind, lane, vault, vault_key, instance, instance_key, location, input, api_version, \
-         activity_id, job_id, status, started_us, ended_us, due_us) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         activity_id, job_id, status, started_us, ended_us, due_us, server_key) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(&operation.id)
     .bind(operation.kind.as_str())
@@ -67,6 +67,7 @@ pub async fn insert(tx: &mut Tx, operation: &Operation) -> Result<(), Error> {
     .bind(operation.started_us)
     .bind(operation.ended_us)
     .bind(operation.started_us)
+    .bind(&operation.server_key)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -122,6 +123,25 @@ pub async fn is_unfinished<'e>(
     Ok(row.is_some())
 }
 
+/// All operations of this kind on the instance that have not ended.
+///
+/// # Errors
+/// The database fails.
+pub async fn all_unfinished<'e>(
+    executor: impl Executor<'e>,
+    instance: &ResourceId,
+    kind: OperationKind,
+) -> Result<Vec<Operation>, Error> {
+    let rows = sqlx::query(
+        "SELECT * FROM operation WHERE instance_key = $1 AND kind = $2 AND finished_us IS NULL",
+    )
+    .bind(instance.key())
+    .bind(kind.as_str())
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(from_row).collect()
+}
+
 /// Asks the unfinished operations of this kind on the instance to stop.
 ///
 /// # Errors
@@ -141,7 +161,16 @@ pub async fn request_cancellation(
     Ok(())
 }
 
-/// Claims the operation of the lane that has been due longest and that nobody holds.
+/// How many operations may be claimed at the same time, by all owners together.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimLimits {
+    /// Backups that read from one server.
+    pub per_server: usize,
+    /// Operations of [`Lane::Data`] in one vault.
+    pub per_vault: usize,
+}
+
+/// Claims the operation of the lane that has been due longest, that nobody holds and that no limit keeps waiting.
 ///
 /// The inner error is a row that this version cannot read, such as one of a kind that a newer one has made. It is
 /// claimed all the same, so that its lease keeps it from standing before all others.
@@ -154,35 +183,48 @@ pub async fn claim(
     owner: &str,
     now_us: i64,
     lease_us: i64,
+    limits: ClaimLimits,
 ) -> Result<Option<Result<ClaimedOperation, Error>>, Error> {
+    let most = |limit: usize| i64::try_from(limit).unwrap_or(i64::MAX);
     let row = sqlx::query(
         "UPDATE operation SET owner = $1, lease_until_us = $2, generation = generation + 1, attempts = attempts + 1 \
-         WHERE id = (SELECT id FROM operation WHERE finished_us IS NULL AND lane = $3 AND due_us <= $4 \
-                     AND lease_until_us <= $4 ORDER BY due_us LIMIT 1) \
+         WHERE id = (SELECT o.id FROM operation o WHERE o.finished_us IS NULL AND o.lane = $3 AND o.due_us <= $4 \
+                     AND o.lease_until_us <= $4 \
+                     AND (o.server_key IS NULL OR $5 > (SELECT COUNT(*) FROM operation r \
+                          WHERE r.server_key = o.server_key AND r.lease_until_us > $4 AND r.finished_us IS NULL)) \
+                     AND (o.lane <> 'data' OR $6 > (SELECT COUNT(*) FROM operation r \
+                          WHERE r.vault_key = o.vault_key AND r.lane = 'data' AND r.lease_until_us > $4 \
+                          AND r.finished_us IS NULL)) \
+                     ORDER BY o.due_us LIMIT 1) \
          AND finished_us IS NULL AND lease_until_us <= $4 RETURNING *",
     )
     .bind(owner)
     .bind(now_us.saturating_add(lease_us))
     .bind(lane.as_str())
     .bind(now_us)
+    .bind(most(limits.per_server))
+    .bind(most(limits.per_vault))
     .fetch_optional(&mut **tx)
     .await?;
     Ok(row.as_ref().map(claimed_from_row))
 }
 
-/// When the next operation of the lane can be claimed, if there is an unfinished one at all.
+/// When the next operation of the lane can be claimed for which the time has not come yet, if there is one. What could be claimed
+/// but for a limit is left out: the end of another run lets it go on.
 ///
 /// # Errors
 /// The database fails.
 pub async fn next_due_us<'e>(
     executor: impl Executor<'e>,
     lane: Lane,
+    now_us: i64,
 ) -> Result<Option<i64>, Error> {
     let row = sqlx::query(
         "SELECT MIN(CASE WHEN due_us > lease_until_us THEN due_us ELSE lease_until_us END) AS next_us \
-         FROM operation WHERE finished_us IS NULL AND lane = $1",
+         FROM operation WHERE finished_us IS NULL AND lane = $1 AND (due_us > $2 OR lease_until_us > $2)",
     )
     .bind(lane.as_str())
+    .bind(now_us)
     .fetch_one(executor)
     .await?;
     Ok(row.try_get("next_us")?)
@@ -385,6 +427,7 @@ fn from_row(row: &SqliteRow) -> Result<Operation, Error> {
         error: error.as_deref().map(serde_json::from_str).transpose().map_err(Error::internal)?,
         started_us: row.try_get("started_us")?,
         ended_us: row.try_get("ended_us")?,
+        server_key: row.try_get("server_key")?,
     })
 }
 

@@ -41,6 +41,15 @@ pub struct RecoveryPointBody {
     pub stored_bytes: u64,
     /// Size of the source on its disk.
     pub source_bytes: u64,
+    /// Bytes as the server wrote them that were not stored before.
+    #[serde(default)]
+    pub new_bytes: u64,
+    /// Which version of the policy its end was computed by.
+    #[serde(default)]
+    pub policy_version: i64,
+    /// Reading has found that it cannot be restored as a whole.
+    #[serde(default)]
+    pub damaged: bool,
 }
 
 /// A recovery point.
@@ -50,6 +59,8 @@ pub struct RecoveryPoint {
     pub id: String,
     /// Microseconds since 1970: the time of its snapshot.
     pub taken_us: i64,
+    /// The time for which the schedule wanted it, in microseconds since 1970; none when somebody asked for it.
+    pub scheduled_us: Option<i64>,
     /// The rest.
     pub body: RecoveryPointBody,
 }
@@ -71,13 +82,14 @@ pub struct RecoveryPointRange {
 /// The database fails.
 pub async fn insert(tx: &mut Tx, repository: Uuid, point: &RecoveryPoint) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO recovery_point (repository, id, taken_us, body) VALUES ($1, $2, $3, $4) \
+        "INSERT INTO recovery_point (repository, id, taken_us, body, scheduled_us) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (repository, id) DO NOTHING",
     )
     .bind(repository.to_string())
     .bind(&point.id)
     .bind(point.taken_us)
     .bind(serde_json::to_string(&point.body).map_err(Error::internal)?)
+    .bind(point.scheduled_us)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -140,6 +152,83 @@ pub async fn newest<'e>(
     row.as_ref().map(from_row).transpose()
 }
 
+/// The newest ones of the repository, newest first.
+///
+/// # Errors
+/// The database fails.
+pub async fn newest_of<'e>(
+    executor: impl Executor<'e>,
+    repository: Uuid,
+    rows_max: u32,
+) -> Result<Vec<RecoveryPoint>, Error> {
+    let rows = sqlx::query(
+        "SELECT * FROM recovery_point WHERE repository = $1 ORDER BY taken_us DESC, id LIMIT $2",
+    )
+    .bind(repository.to_string())
+    .bind(i64::from(rows_max))
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(from_row).collect()
+}
+
+/// Whether the schedule has made a recovery point that was wanted from the first of these times on and before the second.
+///
+/// # Errors
+/// The database fails.
+pub async fn has_scheduled_between<'e>(
+    executor: impl Executor<'e>,
+    repository: Uuid,
+    from_us: i64,
+    before_us: i64,
+) -> Result<bool, Error> {
+    let row = sqlx::query(
+        "SELECT 1 FROM recovery_point WHERE repository = $1 AND scheduled_us >= $2 AND scheduled_us < $3 LIMIT 1",
+    )
+    .bind(repository.to_string())
+    .bind(from_us)
+    .bind(before_us)
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Changes whether a recovery point is known to be damaged. True when that was news.
+///
+/// # Errors
+/// The database fails.
+pub async fn set_damaged(
+    tx: &mut Tx,
+    repository: Uuid,
+    id: &str,
+    damaged: bool,
+) -> Result<bool, Error> {
+    let Some(mut point) = get(&mut **tx, repository, id).await? else { return Ok(false) };
+    if point.body.damaged == damaged {
+        return Ok(false);
+    }
+    point.body.damaged = damaged;
+    sqlx::query("UPDATE recovery_point SET body = $1 WHERE repository = $2 AND id = $3")
+        .bind(serde_json::to_string(&point.body).map_err(Error::internal)?)
+        .bind(repository.to_string())
+        .bind(&point.id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(true)
+}
+
+/// Removes the row of one whose manifest is gone.
+///
+/// # Errors
+/// The database fails.
+pub async fn delete(tx: &mut Tx, repository: Uuid, id: &str) -> Result<(), Error> {
+    sqlx::query("DELETE FROM recovery_point WHERE repository = $1 AND id = $2")
+        .bind(repository.to_string())
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Removes every row of a repository that has been destroyed.
 ///
 /// # Errors
@@ -157,6 +246,7 @@ fn from_row(row: &SqliteRow) -> Result<RecoveryPoint, Error> {
     Ok(RecoveryPoint {
         id: row.try_get("id")?,
         taken_us: row.try_get("taken_us")?,
+        scheduled_us: row.try_get("scheduled_us")?,
         body: serde_json::from_str(&body).map_err(Error::internal)?,
     })
 }

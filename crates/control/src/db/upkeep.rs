@@ -14,6 +14,8 @@ use crate::error::Error;
 /// What is done for a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Duty {
+    /// Recovery points whose time is over are deleted.
+    Retention,
     /// What no recovery point needs is deleted.
     Collection,
     /// What is stored is read.
@@ -24,6 +26,7 @@ impl Duty {
     /// As it stands in the row.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Retention => "retention",
             Self::Collection => "collection",
             Self::Verification => "verification",
         }

@@ -22,7 +22,7 @@ use super::saga::Saga;
 use super::{Lane, OperationKind, sagas};
 use crate::app::App;
 use crate::clock::Clock;
-use crate::db::operation::ClaimedOperation;
+use crate::db::operation::{ClaimLimits, ClaimedOperation};
 use crate::db::{self, Db};
 use crate::error::Error;
 
@@ -65,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) handle: ExecutorHandle,
     pub(crate) sagas: Registry,
     pub(crate) data_runs_max: usize,
+    pub(crate) limits: ClaimLimits,
 }
 
 pub(super) struct Core {
@@ -106,6 +107,10 @@ impl Executor {
             handle: app.executor.clone(),
             sagas: sagas::registry(&app),
             data_runs_max: app.config.limits.concurrent_operations,
+            limits: ClaimLimits {
+                per_server: app.config.limits.backups_per_server,
+                per_vault: app.config.limits.operations_per_vault,
+            },
         };
         Executor::start_with(parts).await
     }
@@ -179,9 +184,15 @@ impl Core {
             while self.has_room(lane) {
                 let now_us = self.parts.clock.now_us();
                 let mut tx = self.parts.db.begin().await?;
-                let claimed =
-                    db::operation::claim(&mut tx, lane, &self.parts.owner, now_us, micros(LEASE))
-                        .await?;
+                let claimed = db::operation::claim(
+                    &mut tx,
+                    lane,
+                    &self.parts.owner,
+                    now_us,
+                    micros(LEASE),
+                    self.parts.limits,
+                )
+                .await?;
                 tx.commit().await?;
                 match claimed {
                     Some(Ok(claimed)) => self.start_run(claimed),
@@ -193,10 +204,11 @@ impl Core {
             }
             // Of a full lane the end of a run will wake us.
             if self.has_room(lane)
+                && let now_us = self.parts.clock.now_us()
                 && let Some(next_us) =
-                    db::operation::next_due_us(self.parts.db.read(), lane).await?
+                    db::operation::next_due_us(self.parts.db.read(), lane, now_us).await?
             {
-                let in_us = next_us.saturating_sub(self.parts.clock.now_us());
+                let in_us = next_us.saturating_sub(now_us);
                 wait = wait.min(Duration::from_micros(u64::try_from(in_us).unwrap_or(0)));
             }
         }

@@ -48,6 +48,9 @@ pub struct BackupInput {
     /// Name of the retention rule that the caller asked for; none means the default one.
     #[serde(default)]
     pub retention_tag: Option<String>,
+    /// The time for which the schedule wants it, in microseconds since 1970; none when somebody asked for it.
+    #[serde(default)]
+    pub scheduled_us: Option<i64>,
 }
 
 /// Input of `ValidateRestore` and `Restore`.

@@ -143,6 +143,8 @@ pub struct Operation {
     pub started_us: i64,
     /// Microseconds since 1970; none while [`OperationStatus::InProgress`].
     pub ended_us: Option<i64>,
+    /// Key of the server that a backup reads from, for the limit of each server.
+    pub server_key: Option<String>,
 }
 
 /// Makes the operation's row, and its job's, in the caller's transaction. After the commit the caller wakes the
@@ -159,10 +161,12 @@ pub async fn begin(tx: &mut Tx, new: NewOperation, now_us: i64) -> Result<Operat
         return Err(crate::app::user_facing_error::backup_is_running(instance));
     }
     let id = operation_id(&new.vault);
-    let job_id = match &new.job {
-        Some(job) => Some(new_job::insert(tx, &id, &new, job, now_us).await?),
-        None => None,
-    };
+    let (mut job_id, mut server_key) = (None, None);
+    if let Some(job) = &new.job {
+        let made = new_job::insert(tx, &id, &new, job, now_us).await?;
+        job_id = Some(made.id);
+        server_key = made.server_key.filter(|_| new.kind == OperationKind::Backup);
+    }
     let at_submission = new.kind.ends_at_submission();
     let operation = Operation {
         id,
@@ -182,6 +186,7 @@ pub async fn begin(tx: &mut Tx, new: NewOperation, now_us: i64) -> Result<Operat
         error: None,
         started_us: now_us,
         ended_us: at_submission.then_some(now_us),
+        server_key,
     };
     db::operation::insert(tx, &operation).await?;
     Ok(operation)

@@ -17,6 +17,7 @@ use super::{
     OperationStatus, Outcome, Run, Saga, begin, request_cancellation,
 };
 use crate::clock::Clock;
+use crate::db::operation::ClaimLimits;
 use crate::db::operation::Renewal;
 use crate::db::{self, Db, Tx};
 use crate::error::Error;
@@ -142,6 +143,7 @@ impl Bench {
             handle: self.handle.clone(),
             sagas,
             data_runs_max: 2,
+            limits: ClaimLimits { per_server: 2, per_vault: 2 },
         };
         Executor::start_with(parts).await.unwrap()
     }
@@ -316,8 +318,16 @@ async fn die(bench: &Bench, times: usize) {
 async fn claim(bench: &Bench, owner: &str) -> Option<db::operation::ClaimedOperation> {
     let mut tx = bench.db.begin().await.unwrap();
     let now_us = bench.clock.now_us();
-    let claimed =
-        db::operation::claim(&mut tx, Lane::Control, owner, now_us, 30_000_000).await.unwrap();
+    let claimed = db::operation::claim(
+        &mut tx,
+        Lane::Control,
+        owner,
+        now_us,
+        30_000_000,
+        ClaimLimits { per_server: 1, per_vault: 1 },
+    )
+    .await
+    .unwrap();
     tx.commit().await.unwrap();
     claimed.map(Result::unwrap)
 }

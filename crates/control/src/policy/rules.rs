@@ -89,6 +89,12 @@ pub fn retention_rule<'a>(policy: &'a BackupPolicy, tag: &str) -> Option<&'a Azu
     retention_rules(policy).find(|rule| rule.name.eq_ignore_ascii_case(tag))
 }
 
+/// The retention rule for what no other tag fits.
+#[must_use]
+pub fn default_retention_rule(policy: &BackupPolicy) -> Option<&AzureRetentionRule> {
+    retention_rules(policy).find(|rule| rule.is_default.unwrap_or(false))
+}
+
 /// The names of all retention rules.
 #[must_use]
 pub fn retention_rule_names(policy: &BackupPolicy) -> Vec<&str> {

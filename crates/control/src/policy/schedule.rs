@@ -152,5 +152,15 @@ pub fn shown(us: i64) -> String {
     Timestamp::from_microsecond(us).map_or_else(|_| us.to_string(), |at| at.to_string())
 }
 
+/// Reads a time with an offset, into microseconds since 1970.
+///
+/// # Errors
+/// A sentence for whoever wrote it.
+pub fn read_time(text: &str) -> Result<i64, String> {
+    let at = text.parse::<Timestamp>();
+    at.map(Timestamp::as_microsecond)
+        .map_err(|_| format!("'{text}' is no time with an offset, such as 2027-01-01T00:00:00Z"))
+}
+
 #[cfg(test)]
 mod tests;

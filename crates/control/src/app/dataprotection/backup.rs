@@ -46,6 +46,7 @@ pub async fn adhoc_backup(
         .with_input(&BackupInput {
             rule_name: rule.to_owned(),
             retention_tag: retention_tag.clone(),
+            scheduled_us: None,
         })?
         .with_job(NewJob::Backup { user_triggered: true, retention_tag });
     let operation = call.begin(&mut tx, &vault, wanted, now_us).await?;

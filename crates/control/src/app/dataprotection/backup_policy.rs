@@ -46,10 +46,12 @@ pub async fn put(
         Some(mut existing) => {
             existing.body = body;
             db::resource_update(&mut tx, &mut existing, now_us).await?;
+            db::schedule::look_again_all(&mut tx, id, now_us).await?;
             existing
         }
     };
     tx.commit().await?;
+    app.duties.wake_schedule();
     Ok(resource)
 }
 

@@ -30,6 +30,7 @@ pub mod recovery_point_resource;
 pub mod restore;
 pub(crate) mod restore_choice;
 pub mod state;
+pub mod unusual;
 pub mod validate_for_backup;
 mod vault_properties;
 pub mod vault_security;

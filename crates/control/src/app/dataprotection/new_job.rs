@@ -20,7 +20,15 @@ pub const RETENTION_TAG_DETAIL: &str = "RetentionTag";
 /// The key of the file prefix in a job's details.
 pub const FILE_PREFIX_DETAIL: &str = "Restore File Prefix";
 
-/// Adds the job's row; returns its id.
+/// A job's row that was made.
+pub(crate) struct MadeJob {
+    /// Its id.
+    pub(crate) id: Uuid,
+    /// Key of the server that the instance's database is on.
+    pub(crate) server_key: Option<String>,
+}
+
+/// Adds the job's row.
 ///
 /// # Errors
 /// The instance or the recovery point does not exist; the database fails.
@@ -30,7 +38,7 @@ pub(crate) async fn insert(
     new: &NewOperation,
     job: &NewJob,
     now_us: i64,
-) -> Result<Uuid, Error> {
+) -> Result<MadeJob, Error> {
     let instance = new
         .instance
         .as_ref()
@@ -95,7 +103,9 @@ pub(crate) async fn insert(
         body,
     };
     db::job::insert(tx, &job, operation_id).await?;
-    Ok(id)
+    let datasource = ResourceId::parse(&job.body.datasource).ok();
+    let server = datasource.and_then(|id| id.parent());
+    Ok(MadeJob { id, server_key: server.map(|server| server.key().to_owned()) })
 }
 
 fn text(value: &Value) -> String {

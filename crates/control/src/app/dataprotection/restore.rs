@@ -13,7 +13,7 @@ use super::{
     vault_require_usable,
 };
 use crate::app::App;
-use crate::db::{self, Resource};
+use crate::db::{self, Executor, Resource};
 use crate::error::Error;
 use crate::operations::{NewJob, Operation, OperationKind, RestoreInput};
 
@@ -29,6 +29,23 @@ struct Target {
     file_prefix: Option<String>,
     /// The subscription of a database.
     subscription: Option<String>,
+}
+
+/// The ids of the recovery points that restores of the instance read, or are about to.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn points_in_use<'e>(
+    executor: impl Executor<'e>,
+    instance: &ResourceId,
+) -> Result<Vec<String>, Error> {
+    let restores =
+        db::operation::all_unfinished(executor, instance, OperationKind::Restore).await?;
+    let ids = restores.into_iter().map(|restore| {
+        let input: RestoreInput = serde_json::from_value(restore.input).map_err(Error::internal)?;
+        Ok(input.request.recovery_point_id().unwrap_or_default().to_lowercase())
+    });
+    ids.collect()
 }
 
 /// Begins the checks of a restore, without any effect.

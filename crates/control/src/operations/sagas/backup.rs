@@ -11,19 +11,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coffer_azure::BackupInstance;
 use coffer_engine::backup::{BackupOptions, BackupRequest};
+use coffer_engine::error::Error as EngineError;
 use coffer_engine::manifest::DatabaseManifest;
-use coffer_store::{LeasePurpose, Repository};
+use coffer_store::{LeasePurpose, Repository, WriterStats};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::data_run::{WorkDirectory, job_warning};
+use super::data_run::{WorkDirectory, job_failed, job_warning};
 use super::datasource_access::{DatasourceAccess, datasource_access};
 use super::instance_repository::{instance_resource, open_repository};
 use super::job_monitor::JobMonitor;
 use super::policy_retention::PolicyRetention;
 use super::validate_for_backup::discover_tools;
 use crate::app::App;
+use crate::app::alert::{self, Alert, AlertKind};
 use crate::app::dataprotection::instance_row;
+use crate::app::dataprotection::new_job::RETENTION_TAG_DETAIL;
+use crate::app::dataprotection::unusual::{self, Figures};
 use crate::app::user_facing_error::{self, Place};
 use crate::background::collect_garbage;
 use crate::db::job::{JobRecoveryPoint, JobStatus, JobWarning};
@@ -33,6 +37,7 @@ use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::lease::{LEASE_PATIENCE, LeaseClaim, with_lease};
 use crate::operations::{BackupInput, Failure, Outcome, Run, Saga};
+use crate::policy::schedule::shown;
 
 pub(super) const STEPS: &[&str] = &["prepare", "take"];
 pub(super) const INNER_POINTS: &[&str] = &[
@@ -62,6 +67,8 @@ struct Checkpoint {
     recovery_point_id: String,
     repository_guid: Uuid,
     retention: PolicyRetention,
+    #[serde(default)]
+    scheduled_us: Option<i64>,
     taken: Option<Taken>,
 }
 
@@ -90,16 +97,30 @@ impl Saga for Backup {
         match (outcome, checkpoint.taken) {
             (Outcome::Succeeded, Some(taken)) => {
                 let id = checkpoint.recovery_point_id;
-                let point =
-                    RecoveryPoint { id: id.clone(), taken_us: taken.taken_us, body: taken.body };
+                let point = RecoveryPoint {
+                    id: id.clone(),
+                    taken_us: taken.taken_us,
+                    scheduled_us: checkpoint.scheduled_us,
+                    body: taken.body,
+                };
+                let unusual = self.unusual(tx, run, checkpoint.repository_guid, &point).await?;
                 db::recovery_point::insert(tx, checkpoint.repository_guid, &point).await?;
                 // The recovery point is whole; what the engine has noticed stands in the job all the same.
-                run.job_end(tx, JobStatus::Completed, |job| {
+                let status = if unusual.is_empty() {
+                    JobStatus::Completed
+                } else {
+                    JobStatus::CompletedWithWarnings
+                };
+                run.job_end(tx, status, |job| {
                     job.body.target_recovery_point =
                         Some(JobRecoveryPoint { id, taken_us: point.taken_us });
                     job.body.transferred_bytes = Some(taken.transferred_bytes);
                     job.body.source_bytes = Some(point.body.source_bytes);
+                    job.body
+                        .details
+                        .insert(RETENTION_TAG_DETAIL.to_owned(), point.body.retention_tag);
                     job.body.warnings = taken.warnings;
+                    job.body.warnings.extend(unusual);
                 })
                 .await
             }
@@ -107,8 +128,7 @@ impl Saga for Backup {
                 Err(Error::internal("a backup has ended without a recovery point"))
             }
             (Outcome::Failed(error), _) => {
-                let error = error.as_ref().clone();
-                run.job_end(tx, JobStatus::Failed, |job| job.body.errors = vec![error]).await
+                job_failed(&self.app, tx, run, error, AlertKind::BackupFailed).await
             }
             (Outcome::Cancelled, _) => {
                 run.job_end(tx, JobStatus::Cancelled, |job| {
@@ -121,18 +141,55 @@ impl Saga for Backup {
 }
 
 impl Backup {
+    /// What is unusual about a recovery point, as warnings for the job and as an alert.
+    async fn unusual(
+        &self,
+        tx: &mut Tx,
+        run: &Run,
+        repository: Uuid,
+        point: &RecoveryPoint,
+    ) -> Result<Vec<JobWarning>, Error> {
+        let before =
+            db::recovery_point::newest_of(&mut **tx, repository, unusual::HISTORY_MAX).await?;
+        let before: Vec<Figures> = before.iter().map(|point| figures(&point.body)).collect();
+        let signs = unusual::signs(figures(&point.body), &before);
+        let operation = run.operation();
+        if let (Some(instance), false) = (&operation.instance, signs.is_empty())
+            && let Some(vault) = db::resource_get(&mut **tx, &operation.vault).await?
+        {
+            let mut alert =
+                Alert::of_instance(AlertKind::BackupUnusual, &vault, instance, signs.join(" "));
+            alert.job = operation.job_id;
+            alert::raise(&self.app, tx, &alert).await?;
+        }
+        Ok(signs
+            .into_iter()
+            .map(|sign| JobWarning {
+                resource_name: point.body.database.clone(),
+                error: user_facing_error::unusual_backup(sign),
+            })
+            .collect())
+    }
+
     async fn prepare(&self, run: &mut Run) -> Result<(), Failure> {
         let operation = run.operation();
         let input: BackupInput = run.input()?;
         let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
         let (resource, state) = instance_resource(&self.app, instance).await?;
         let policy = instance_row::policy_of(&resource)?;
-        let retention =
-            PolicyRetention::read(&self.app, &policy, input.retention_tag.as_deref()).await?;
+        let retention = PolicyRetention::read(
+            &self.app,
+            &policy,
+            state.repository_guid,
+            input.retention_tag.as_deref(),
+            input.scheduled_us,
+        )
+        .await?;
         run.set_checkpoint(&Checkpoint {
             recovery_point_id: Uuid::new_v4().simple().to_string(),
             repository_guid: state.repository_guid,
             retention,
+            scheduled_us: input.scheduled_us,
             taken: None,
         })?;
         Ok(())
@@ -174,17 +231,27 @@ impl Backup {
                 let work = WorkDirectory::make(&self.app, run).await?;
                 let request =
                     self.request(run, &checkpoint, &access, &work, &resource.body).await?;
+                let work_stop = stop.child_token();
                 let taking = coffer_engine::backup::backup(
                     request,
                     &repository,
                     &lease,
                     Arc::clone(&monitor) as _,
-                    stop.clone(),
+                    work_stop.clone(),
                 );
-                let outcome = monitor
-                    .report_while(run.job_report(), Box::pin(taking))
-                    .await
-                    .map_err(|error| user_facing_error::engine_failure(&error, &access.place))?;
+                let stall_after = self.app.config.backup_stall;
+                let taken = tokio::select! {
+                    taken = monitor.report_while(run.job_report(), Box::pin(taking)) => taken,
+                    () = monitor.watch(stall_after, &work_stop) => Err(EngineError::Cancelled),
+                };
+                let outcome = taken.map_err(|error| {
+                    if monitor.has_stalled() && run.stop_reason().is_none() {
+                        let said =
+                            user_facing_error::stalled(stall_after, monitor.phase(), &access.place);
+                        return Failure::transient(said);
+                    }
+                    user_facing_error::engine_failure(&error, &access.place)
+                })?;
                 run.crash_point("take:sealed");
                 let manifest = manifest(&repository, &checkpoint).await?;
                 Ok(Taken {
@@ -195,12 +262,7 @@ impl Backup {
                         .iter()
                         .map(|w| job_warning(w, &access.place.database))
                         .collect(),
-                    body: describe(
-                        &checkpoint,
-                        &manifest,
-                        outcome.stats.stored_bytes,
-                        self.app.clock.now_us(),
-                    ),
+                    body: describe(&checkpoint, &manifest, &outcome.stats, self.app.clock.now_us()),
                 })
             },
         )
@@ -244,6 +306,8 @@ impl Backup {
         label("retentionTag", Some(&checkpoint.retention.tag));
         label("retentionTagVersion", Some(&checkpoint.retention.tag_version));
         label("keepFor", checkpoint.retention.keep_for.as_deref());
+        label("scheduledFor", checkpoint.scheduled_us.map(shown).as_deref());
+        label("policyVersion", Some(&checkpoint.retention.policy_version.to_string()));
         Ok(BackupRequest {
             source: access.connect.clone(),
             tools: discover_tools(&self.app).await?,
@@ -257,6 +321,15 @@ impl Backup {
             },
             work_dir: work.path().to_owned(),
         })
+    }
+}
+
+fn figures(body: &RecoveryPointBody) -> Figures {
+    Figures {
+        rows: body.rows,
+        plain_bytes: body.plain_bytes,
+        new_bytes: body.new_bytes,
+        stored_bytes: body.stored_bytes,
     }
 }
 
@@ -282,6 +355,11 @@ async fn note_upkeep(
     };
     db::upkeep::bring_forward(tx, Duty::Collection, repository, instance, in_time(collection))
         .await?;
+    if matches!(outcome, Outcome::Succeeded) {
+        // An older one may have stayed only because it was the newest.
+        let now = in_time(Duration::ZERO);
+        db::upkeep::bring_forward(tx, Duty::Retention, repository, instance, now).await?;
+    }
     db::upkeep::bring_forward(tx, Duty::Verification, repository, instance, in_time(FIRST_READ))
         .await
 }
@@ -310,12 +388,7 @@ async fn sealed_before(
             .iter()
             .map(|w| job_warning(w, &manifest.source.database))
             .collect(),
-        body: describe(
-            checkpoint,
-            &manifest,
-            info.stats.stored_bytes,
-            manifest.snapshot.taken_at_unix_us,
-        ),
+        body: describe(checkpoint, &manifest, &info.stats, manifest.snapshot.taken_at_unix_us),
     }))
 }
 
@@ -332,7 +405,7 @@ async fn manifest(
 fn describe(
     checkpoint: &Checkpoint,
     manifest: &DatabaseManifest,
-    stored_bytes: u64,
+    stats: &WriterStats,
     completed_us: i64,
 ) -> RecoveryPointBody {
     RecoveryPointBody {
@@ -346,7 +419,10 @@ fn describe(
         tables: manifest.totals.tables,
         rows: manifest.totals.content.rows,
         plain_bytes: manifest.totals.content.text_bytes,
-        stored_bytes,
+        stored_bytes: stats.stored_bytes,
         source_bytes: manifest.totals.database_bytes,
+        new_bytes: stats.stored_plain_bytes,
+        policy_version: checkpoint.retention.policy_version,
+        damaged: false,
     }
 }

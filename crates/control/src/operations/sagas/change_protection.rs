@@ -42,6 +42,7 @@ impl Saga for ChangeProtection {
             _ => ProtectionState::ProtectionConfigured,
         };
         set_state(&mut resource.body, state);
+        db::schedule::look_again(tx, instance, run.now_us()).await?;
         db::resource_update(tx, &mut resource, run.now_us()).await
     }
 }

@@ -71,6 +71,7 @@ async fn conclude_configuration(tx: &mut Tx, run: &Run, outcome: &Outcome) -> Re
         Outcome::Failed(error) => set_error(&mut resource.body, error)?,
         Outcome::Cancelled => set_error(&mut resource.body, &user_facing_error::cancelled())?,
     }
+    db::schedule::look_again(tx, instance, run.now_us()).await?;
     db::resource_update(tx, &mut resource, run.now_us()).await
 }
 

@@ -7,7 +7,9 @@ use coffer_engine::manifest::{NotProved, Warning};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::db::job::JobWarning;
+use crate::app::alert::{self, Alert, AlertKind};
+use crate::db::job::{JobStatus, JobWarning};
+use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::operations::Run;
 
@@ -86,4 +88,28 @@ pub(super) fn not_proved_warning(not_proved: &NotProved) -> JobWarning {
             format!("{}: {}", not_proved.object, not_proved.reason),
         )),
     }
+}
+
+/// Ends the job as failed and tells whoever wants to hear of it, in the transaction that ends the operation.
+pub(super) async fn job_failed(
+    app: &App,
+    tx: &mut Tx,
+    run: &Run,
+    error: &UserFacingError,
+    kind: AlertKind,
+) -> Result<(), Error> {
+    let operation = run.operation();
+    if let Some(instance) = &operation.instance
+        && let Some(vault) = db::resource_get(&mut **tx, &operation.vault).await?
+    {
+        let text = match kind {
+            AlertKind::RestoreFailed => "A restore has failed.",
+            _ => "A backup has failed.",
+        };
+        let mut alert =
+            Alert::of_instance(kind, &vault, instance, text.to_owned()).with_error(error);
+        alert.job = operation.job_id;
+        alert::raise(app, tx, &alert).await?;
+    }
+    run.job_end(tx, JobStatus::Failed, |job| job.body.errors = vec![error.clone()]).await
 }

@@ -1,16 +1,21 @@
 //! The engine's progress on its way into the job's row: kept as it comes, written down at most once a second.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use coffer_engine::{Monitor, Phase, Progress};
 use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::operations::crash::crash_here;
 use crate::operations::{JobReport, OperationKind};
 
 /// The shortest time between two writes of a job's progress.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long work that was cancelled for want of progress has to end.
+const STALL_GRACE: Duration = Duration::from_secs(30);
 /// What a job that still runs shows at most.
 const RUNNING_PERCENT_MAX: f64 = 99.9;
 
@@ -20,11 +25,18 @@ pub(super) struct JobMonitor {
     step: &'static str,
     latest: Mutex<Option<Progress>>,
     database_made: Notify,
+    stalled: AtomicBool,
 }
 
 impl JobMonitor {
     pub(super) fn new(kind: OperationKind, step: &'static str) -> JobMonitor {
-        JobMonitor { kind, step, latest: Mutex::new(None), database_made: Notify::new() }
+        JobMonitor {
+            kind,
+            step,
+            latest: Mutex::new(None),
+            database_made: Notify::new(),
+            stalled: AtomicBool::new(false),
+        }
     }
 
     fn latest(&self) -> Option<Progress> {
@@ -39,6 +51,39 @@ impl JobMonitor {
     /// The bytes moved so far.
     pub(super) fn bytes_done(&self) -> u64 {
         self.latest().map_or(0, |progress| progress.bytes_done)
+    }
+
+    /// Cancels `work` when it has made no progress for `stall_after` (zero: never), so that a server that does not answer holds
+    /// nobody up. Returns when [`Self::has_stalled`] has become true, and never else.
+    pub(super) async fn watch(&self, stall_after: Duration, work: &CancellationToken) {
+        if stall_after.is_zero() {
+            return std::future::pending().await;
+        }
+        let mut seen = self.latest();
+        let mut since = Instant::now();
+        loop {
+            tokio::time::sleep(REPORT_INTERVAL.min(stall_after)).await;
+            let latest = self.latest();
+            if latest != seen {
+                (seen, since) = (latest, Instant::now());
+            } else if since.elapsed() >= stall_after {
+                self.stalled.store(true, Ordering::Relaxed);
+                work.cancel();
+                // What does not even notice this is left alone.
+                tokio::time::sleep(STALL_GRACE).await;
+                return;
+            }
+        }
+    }
+
+    /// Whether the work was ended because it made no progress.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// The phase in which it is, for people.
+    pub(super) fn phase(&self) -> &'static str {
+        self.latest().map_or("connect", |progress| progress.phase.name())
     }
 
     /// Does `work` and writes its progress into the job's row meanwhile. A row that can't be written is not worth the

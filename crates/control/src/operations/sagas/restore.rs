@@ -17,7 +17,7 @@ use coffer_store::Repository;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::data_run::{WorkDirectory, job_warning, not_proved_warning};
+use super::data_run::{WorkDirectory, job_failed, job_warning, not_proved_warning};
 use super::files_target::FilesTarget;
 use super::instance_repository::{instance_resource, open_repository};
 use super::job_monitor::JobMonitor;
@@ -25,6 +25,7 @@ use super::restore_target::{
     DatabaseTarget, Target, chosen, database_target, recovery_point_id, target,
 };
 use crate::app::App;
+use crate::app::alert::AlertKind;
 use crate::app::dataprotection::restore_choice::Choice;
 use crate::app::user_facing_error::{self, Place, engine_failure, store_failure};
 use crate::db::job::{JobStatus, JobWarning};
@@ -181,8 +182,7 @@ impl Saga for Restore {
                 .await
             }
             Outcome::Failed(error) => {
-                let error = error.as_ref().clone();
-                run.job_end(tx, JobStatus::Failed, |job| job.body.errors = vec![error]).await
+                job_failed(&self.app, tx, run, error, AlertKind::RestoreFailed).await
             }
             Outcome::Cancelled => {
                 run.job_end(tx, JobStatus::Cancelled, |job| {

@@ -68,6 +68,7 @@ impl Saga for UpdateProtection {
             set_state(&mut resource.body, previous);
         }
         resource.body["properties"]["provisioningState"] = json!("Succeeded");
+        db::schedule::look_again(tx, instance, run.now_us()).await?;
         db::resource_update(tx, &mut resource, run.now_us()).await
     }
 }

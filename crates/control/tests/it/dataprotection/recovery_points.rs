@@ -36,8 +36,11 @@ async fn add(s: &Scene, instance: &str, count: usize) {
             plain_bytes: 1,
             stored_bytes: 1,
             source_bytes: 1,
+            new_bytes: 0,
+            policy_version: 1,
+            damaged: false,
         };
-        let point = RecoveryPoint { id: format!("{at:032x}"), taken_us, body };
+        let point = RecoveryPoint { id: format!("{at:032x}"), taken_us, scheduled_us: None, body };
         db::recovery_point::insert(&mut tx, state.repository_guid, &point).await.unwrap();
     }
     tx.commit().await.unwrap();

@@ -93,10 +93,17 @@ impl Estate {
     pub(crate) async fn new(soft_delete: &str) -> Estate {
         let postgres = PostgresServer::start().unwrap();
         fill(&postgres, "shop");
-        Self::on(Harness::start().await, postgres, soft_delete).await
+        // Time goes by in many tests, and only those of the schedule want what it makes up for.
+        let harness = Harness::start_with(|config| config.schedule.catch_up = false).await;
+        Self::on(harness, postgres, soft_delete).await
     }
 
-    async fn on(harness: Harness, postgres: PostgresServer, soft_delete: &str) -> Estate {
+    /// Everything set up around a service that was started by the test.
+    pub(crate) async fn on(
+        harness: Harness,
+        postgres: PostgresServer,
+        soft_delete: &str,
+    ) -> Estate {
         let data_subscription = harness.other_subscription().await;
         let data_group = format!("/subscriptions/{data_subscription}/resourceGroups/data");
         harness
@@ -177,6 +184,16 @@ impl Estate {
         ]}});
         let path = format!("{}/backupPolicies/{name}", self.vault);
         self.harness.call(Method::PUT, &path, Some(body)).await.expect(200);
+    }
+
+    /// Time goes by, and what is due is done. Tokens of before are over.
+    pub(crate) async fn later(&mut self, by: Duration) {
+        let app = self.harness.service().app();
+        app.clock.advance(by);
+        coffer_control::background::run_round(app).await;
+        let owner = &self.harness.owner;
+        let scope = format!("{}/.default", self.harness.endpoint);
+        self.harness.owner.token = self.harness.token(owner, &scope).await;
     }
 
     /// Sets a secret of the default key vault and returns its URI.

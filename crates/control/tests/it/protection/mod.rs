@@ -5,5 +5,6 @@ mod estate;
 mod lifecycle;
 mod parts;
 mod resumption;
+mod schedule;
 mod upkeep;
 mod validate;

@@ -51,12 +51,7 @@ impl Estate {
 
     /// Days go by, and what is due is done. Tokens of before are over.
     async fn days_later(&mut self, days: u32) {
-        let app = self.harness.service().app();
-        app.clock.advance(days * DAY);
-        coffer_control::background::run_round(app).await;
-        let owner = &self.harness.owner;
-        let scope = format!("{}/.default", self.harness.endpoint);
-        self.harness.owner.token = self.harness.token(owner, &scope).await;
+        self.later(days * DAY).await;
     }
 
     /// Restores a recovery point with its proof.

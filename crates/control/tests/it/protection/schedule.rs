@@ -1,0 +1,278 @@
+//! What happens by itself: backups at their time, what makes up for missed ones, and recovery points that end.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use coffer_control::Config;
+use coffer_control::admin::Admin;
+use coffer_control::policy::retention::{Decision, KeepReason};
+use coffer_testkit::{ChaosProxy, PostgresServer};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::estate::{Estate, fill};
+use crate::harness::{DEADLINE, Harness};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+/// Between the times of the policy, in seconds since 1970: a Sunday, 2021-08-15T06:30:00Z, and a week.
+const FIRST_SUNDAY: i64 = 1_629_009_000;
+
+async fn estate(change: impl FnOnce(&mut Config)) -> Estate {
+    let postgres = PostgresServer::start().unwrap();
+    fill(&postgres, "shop");
+    let estate = Estate::on(Harness::start_with(change).await, postgres, "On").await;
+    estate.grant().await;
+    estate
+}
+
+impl Estate {
+    /// Goes to a moment behind the next time of the weekly policy.
+    async fn next_sunday(&mut self, behind: Duration) {
+        let now = self.harness.service().app().clock.now_seconds();
+        let week = i64::try_from(WEEK.as_secs()).unwrap();
+        let left = week - (now - FIRST_SUNDAY).rem_euclid(week);
+        self.later(Duration::from_secs(u64::try_from(left).unwrap()) + behind).await;
+    }
+
+    /// All backup jobs of the vault, when none runs any more.
+    async fn backups(&self) -> Vec<Value> {
+        let path = format!("{}/backupJobs", self.vault);
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            let got = self.harness.call(Method::GET, &path, None).await.expect(200);
+            let jobs = got.body["value"].as_array().unwrap().clone();
+            if jobs.iter().all(|job| job["properties"]["status"] != "InProgress") {
+                return jobs;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{jobs:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_taken_at_its_time_with_the_tag_that_fits() {
+    let mut estate = estate(|_| {}).await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    assert!(estate.backups().await.is_empty(), "nothing is due at once");
+    estate.next_sunday(Duration::from_secs(1)).await;
+    let jobs = estate.backups().await;
+    assert_eq!(jobs.len(), 1);
+    let job = &jobs[0]["properties"];
+    assert_eq!(job["status"], "Completed", "{job:#}");
+    assert_eq!(job["isUserTriggered"], false);
+    // The first that the schedule has made in its month.
+    let points = estate.recovery_points(&instance).await;
+    assert_eq!(points[0]["properties"]["retentionTagName"], "Monthly");
+
+    // What somebody asks for takes no period's place, and nobody else's time.
+    estate.backup(&instance).await;
+    let points = estate.recovery_points(&instance).await;
+    assert_eq!(points[0]["properties"]["retentionTagName"], "default");
+    estate.later(Duration::from_secs(60)).await;
+    assert_eq!(estate.backups().await.len(), 2);
+
+    // Suspended: nothing comes. Resumed: not for what was then, but at the next time.
+    estate.act(&format!("{instance}/suspendBackups")).await;
+    estate.next_sunday(DAY).await;
+    assert_eq!(estate.backups().await.len(), 2);
+    estate.act(&format!("{instance}/resumeBackups")).await;
+    estate.later(Duration::from_secs(60)).await;
+    assert_eq!(estate.backups().await.len(), 2);
+    estate.next_sunday(Duration::from_secs(1)).await;
+    assert_eq!(estate.backups().await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_policy_is_followed_from_then_on_and_ends_nothing_that_is_there() {
+    let mut estate = estate(|_| {}).await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    estate.next_sunday(Duration::from_secs(1)).await;
+    estate.backups().await;
+    estate.next_sunday(Duration::from_secs(1)).await;
+    assert_eq!(estate.backups().await.len(), 2);
+    let points = estate.recovery_points(&instance).await;
+    let before = points[1]["properties"]["expiryTime"].clone();
+    assert!(before.is_string(), "{points:#?}");
+
+    let policy = format!("{}/backupPolicies/weekly", estate.vault);
+    let mut body = estate.harness.call(Method::GET, &policy, None).await.expect(200).body;
+    let rule = &mut body["properties"]["policyRules"][0];
+    rule["trigger"]["schedule"]["repeatingTimeIntervals"] =
+        json!(["R/2021-08-15T06:30:00+00:00/P1D"]);
+    body["properties"]["policyRules"][2]["lifecycles"][0]["deleteAfter"]["duration"] = json!("P7D");
+    let body = json!({"properties": body["properties"]});
+    estate.harness.call(Method::PUT, &policy, Some(body)).await.expect(200);
+    estate.later(Duration::from_secs(60)).await;
+    assert_eq!(estate.backups().await.len(), 2, "nothing of before the change is due");
+    estate.later(DAY).await;
+    assert_eq!(estate.backups().await.len(), 3);
+    let points = estate.recovery_points(&instance).await;
+    assert_eq!(points[2]["properties"]["expiryTime"], before);
+}
+
+/// What a receiver of alerts has taken.
+#[derive(Clone, Default)]
+struct Receiver {
+    taken: Arc<Mutex<Vec<(HeaderMap, String)>>>,
+    refuse: Arc<Mutex<usize>>,
+}
+
+impl Receiver {
+    /// Listens, and refuses the first deliveries.
+    async fn listen(refuse: usize) -> (Self, String) {
+        let receiver = Self { refuse: Arc::new(Mutex::new(refuse)), ..Self::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook?token=of-the-url", listener.local_addr().unwrap());
+        let router = Router::new().route("/hook", post(take)).with_state(receiver.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        (receiver, url)
+    }
+
+    /// The alerts, when there are so many.
+    async fn alerts(&self, count: usize) -> Vec<Value> {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            let taken = self.taken.lock().unwrap().clone();
+            if taken.len() >= count {
+                return taken.iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect();
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{taken:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
+    let mut refuse = receiver.refuse.lock().unwrap();
+    if *refuse > 0 {
+        *refuse -= 1;
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    receiver.taken.lock().unwrap().push((headers, body));
+    StatusCode::NO_CONTENT
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_missed_is_made_up_for_once_and_somebody_is_told() {
+    let (receiver, url) = Receiver::listen(1).await;
+    let mut estate = estate(|config| {
+        config.alerts.webhook_url = Some(url.parse().unwrap());
+        config.alerts.webhook_secret = Some("a-secret-of-alerts".to_owned().into());
+    })
+    .await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    // As if nothing had run for more than three weeks.
+    estate.next_sunday(3 * WEEK + DAY).await;
+    let jobs = estate.backups().await;
+    assert_eq!(jobs.len(), 1, "one for all of them");
+    estate.later(Duration::from_secs(60)).await;
+    let alerts = receiver.alerts(1).await;
+    let essentials = &alerts[0]["data"]["essentials"];
+    assert_eq!(essentials["alertRule"], "BackupMissed");
+    let text = essentials["description"].as_str().unwrap();
+    assert!(text.starts_with("4 scheduled backups did not begin at their time"), "{text}");
+    let targets = essentials["alertTargetIDs"][0].as_str().unwrap();
+    assert!(targets.eq_ignore_ascii_case(&instance), "{targets}");
+    let (headers, body) = receiver.taken.lock().unwrap()[0].clone();
+    let signature = headers["webhook-signature"].to_str().unwrap();
+    let signed = format!(
+        "{}.{}.{body}",
+        headers["webhook-id"].to_str().unwrap(),
+        headers["webhook-timestamp"].to_str().unwrap()
+    );
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"a-secret-of-alerts");
+    use base64::Engine as _;
+    let tag = base64::engine::general_purpose::STANDARD
+        .decode(signature.strip_prefix("v1,").unwrap())
+        .unwrap();
+    aws_lc_rs::hmac::verify(&key, signed.as_bytes(), &tag).unwrap();
+
+    // A failed backup is told as well, by its codes alone.
+    estate.postgres.psql("postgres", "ALTER DATABASE shop RENAME TO gone").unwrap();
+    estate.backup(&instance).await;
+    let alerts = receiver.alerts(2).await;
+    assert_eq!(alerts[1]["data"]["essentials"]["alertRule"], "BackupFailure");
+    let context = &alerts[1]["data"]["alertContext"];
+    assert!(!context["errorCode"].as_str().unwrap_or_default().is_empty(), "{context:#}");
+    assert!(!alerts[1].to_string().contains(estate.postgres.password()));
+
+    // A vault that does not want alerts sends none.
+    let quiet = json!({"properties": {"monitoringSettings": {"azureMonitorAlertSettings": {"alertsForAllJobFailures": "Disabled"}}}});
+    let patched = estate.harness.call(Method::PATCH, &estate.vault, Some(quiet)).await;
+    assert!(patched.status.is_success(), "{:#}", patched.body);
+    estate.follow(&patched).await;
+    estate.backup(&instance).await;
+    assert_eq!(receiver.alerts(2).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn expired_points_go_the_newest_stays_and_stopping_keeps_all() {
+    let mut estate = estate(|_| {}).await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    for _ in 0..2 {
+        estate.backup(&instance).await;
+        estate.postgres.psql("shop", "UPDATE purchase SET total = total + 1").unwrap();
+    }
+    estate.act(&format!("{instance}/stopProtection")).await;
+    // The default retention is three months.
+    estate.later(120 * DAY).await;
+    assert_eq!(estate.recovery_points(&instance).await.len(), 2, "a stopped one keeps all");
+
+    estate.act(&format!("{instance}/resumeProtection")).await;
+    estate.act(&format!("{instance}/suspendBackups")).await;
+    let newest = estate.recovery_points(&instance).await[0]["name"].clone();
+    let app = estate.harness.service().app();
+    let admin = Admin::open(&app.config).await.unwrap();
+    let explained = admin.policy_explain(Some(&instance), Some(app.clock.now_us())).await.unwrap();
+    admin.close().await;
+    let decisions: Vec<_> = explained[0].recovery_points.iter().map(|(_, why)| *why).collect();
+    assert_eq!(decisions[0], Decision::Keep(KeepReason::NewestGood));
+    assert!(matches!(decisions[1], Decision::Delete { .. }), "{decisions:?}");
+    assert!(explained[0].next_backups_us.is_empty(), "suspended");
+    estate.later(40 * DAY).await;
+    let left = estate.recovery_points(&instance).await;
+    assert_eq!(left.len(), 1, "{left:#?}");
+    assert_eq!(left[0]["name"], newest, "the newest stays, whatever its end says");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_stands_still_is_ended_and_others_go_on() {
+    let mut estate = estate(|config| {
+        config.backup_stall = Duration::from_secs(2);
+        config.limits.backups_per_server = 1;
+    })
+    .await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    // The same server behind something that stops to forward.
+    let proxy = ChaosProxy::start(estate.postgres.port()).unwrap();
+    let slow = estate.server.replace("/servers/pg", "/servers/slow");
+    let registration = json!({"location": "westeurope", "properties": {
+        "fullyQualifiedDomainName": "127.0.0.1", "port": proxy.port(), "sslMode": "disable"}});
+    let put = format!("{slow}?api-version=2017-12-01");
+    let made = estate.harness.call(Method::PUT, &put, Some(registration)).await;
+    assert!(made.status.is_success(), "{:#}", made.body);
+    estate.harness.assign(&estate.vault_principal, super::estate::READER, &slow).await;
+    let server = std::mem::replace(&mut estate.server, slow);
+    let stuck = estate.protect("slow-shop", "shop").await;
+    estate.server = server;
+
+    proxy.stall(true);
+    let body = json!({"backupRuleOptions": {"ruleName": "BackupWeekly", "triggerOption": {}}});
+    let path = format!("{stuck}/backup");
+    let begun = estate.harness.call(Method::POST, &path, Some(body)).await.expect(202);
+    let other = estate.backup(&instance).await;
+    assert_eq!(other["properties"]["status"], "Completed", "{other:#}");
+    let status = estate.follow(&begun).await;
+    let job = status["properties"]["jobId"].as_str().unwrap();
+    let ended = estate.job_ended(job).await;
+    assert_eq!(ended["properties"]["status"], "Failed", "{ended:#}");
+    let error = &ended["properties"]["errorDetails"][0];
+    assert_eq!(error["code"], "UserErrorBackupStalled", "{ended:#}");
+}
