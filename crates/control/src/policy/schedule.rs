@@ -6,10 +6,13 @@
 //! the gap; one that it shows twice is the first of both. Entries that fall on the same instant are one run.
 
 use coffer_azure::{BackupPolicy, ScheduleBasedTriggerContext};
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, Zoned};
+use jiff::{Span, Timestamp};
 
-use super::interval::{IntervalStart, parse_repeating_interval, resolve_time_zone};
+use super::interval::{
+    IntervalStart, RepeatingInterval, parse_repeating_interval, resolve_time_zone,
+};
 use super::rules;
 
 /// Most times of a schedule that [`Schedule::missed`] counts; beyond it the number is "at least".
@@ -24,8 +27,20 @@ pub struct Schedule {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    start: Zoned,
-    period: Span,
+    start: Start,
+    zone: TimeZone,
+    /// Years, months, weeks and days of the period.
+    calendar: Span,
+    /// Hours and less of it.
+    clock: Span,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    /// For periods that have days or more. Kept as it was written: one that falls into a gap moves this one time, and no other.
+    WallClock(DateTime),
+    /// For periods of hours and less.
+    Instant(Timestamp),
 }
 
 /// What of a schedule has become due since it was last looked at.
@@ -59,13 +74,8 @@ impl Schedule {
         };
         let entries = trigger.schedule.repeating_time_intervals.iter().map(|text| {
             let interval = parse_repeating_interval(text)?;
-            let start = match interval.start {
-                IntervalStart::Instant(instant) => instant.to_zoned(zone.clone()),
-                IntervalStart::Civil(civil) => civil
-                    .to_zoned(zone.clone())
-                    .map_err(|_| format!("the start of '{text}' is beyond the calendar"))?,
-            };
-            Ok(Entry { start, period: interval.period })
+            Entry::new(interval, &zone)
+                .ok_or_else(|| format!("the start of '{text}' is beyond the calendar"))
         });
         Ok(Schedule { entries: entries.collect::<Result<_, String>>()?, zone })
     }
@@ -112,11 +122,44 @@ impl Schedule {
 }
 
 impl Entry {
+    fn new(interval: RepeatingInterval, zone: &TimeZone) -> Option<Self> {
+        let RepeatingInterval { start, period } = interval;
+        let calendar = Span::new()
+            .years(period.get_years())
+            .months(period.get_months())
+            .weeks(period.get_weeks())
+            .days(period.get_days());
+        let clock = Span::new()
+            .hours(period.get_hours())
+            .minutes(period.get_minutes())
+            .seconds(period.get_seconds())
+            .milliseconds(period.get_milliseconds())
+            .microseconds(period.get_microseconds())
+            .nanoseconds(period.get_nanoseconds());
+        let start = match (start, calendar.is_zero()) {
+            (IntervalStart::Instant(instant), true) => Start::Instant(instant),
+            (IntervalStart::Instant(instant), false) => {
+                Start::WallClock(instant.to_zoned(zone.clone()).datetime())
+            }
+            (IntervalStart::Civil(civil), true) => {
+                Start::Instant(civil.to_zoned(zone.clone()).ok()?.timestamp())
+            }
+            (IntervalStart::Civil(civil), false) => Start::WallClock(civil),
+        };
+        Some(Self { start, zone: zone.clone(), calendar, clock })
+    }
+
     /// The n-th time, from 0; none beyond the calendar.
     fn at(&self, n: i64) -> Option<i64> {
-        let distance = self.period.checked_mul(n).ok()?;
-        let at = self.start.checked_add(distance).ok()?;
-        Some(at.timestamp().as_microsecond())
+        let day = match self.start {
+            Start::Instant(instant) => instant,
+            Start::WallClock(civil) => {
+                let civil = civil.checked_add(self.calendar.checked_mul(n).ok()?).ok()?;
+                civil.to_zoned(self.zone.clone()).ok()?.timestamp()
+            }
+        };
+        let at = day.checked_add(self.clock.checked_mul(n).ok()?).ok()?;
+        Some(at.as_microsecond())
     }
 
     /// How many of the times are not after this one. Times never go backwards with n, so that halving finds it.

@@ -78,6 +78,12 @@ fn a_time_in_the_gap_runs_once_behind_it_and_one_in_the_overlap_once() {
             ["2025-10-25T00:30:00Z", "2025-10-26T00:30:00Z", "2025-10-27T01:30:00Z"]
         );
     }
+    // A start within the gap moves itself and no other.
+    let daily = schedule("Europe/Berlin", &["R/2025-03-30T02:30:00/P1D"]);
+    assert_eq!(
+        times(&daily, "2025-03-29T00:00:00Z", 2),
+        ["2025-03-30T01:30:00Z", "2025-03-31T00:30:00Z"]
+    );
     // Samoa had no 30 December 2011: what falls there falls on the next day, which is one run.
     let daily = schedule("Pacific/Apia", &["R/2011-12-28T12:00:00/P1D"]);
     assert_eq!(
