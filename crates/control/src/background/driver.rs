@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
-use super::{expire_records, purge_instances, schedule, send_alerts, upkeep};
+use super::{expire_records, measure, purge_instances, schedule, send_alerts, upkeep};
 use crate::app::App;
 
 /// The time between two rounds. A round that finds nothing due costs one look at an index for each duty.
@@ -44,6 +44,8 @@ pub fn start(app: Arc<App>) {
     let tasks = app.tasks.clone();
     let scheduled = Arc::clone(&app);
     tasks.spawn(async move { schedule::keep_looking(&scheduled).await });
+    let measured = Arc::clone(&app);
+    tasks.spawn(async move { measure::keep_measuring(&measured).await });
     let alerting = Arc::clone(&app);
     tasks.spawn(async move { send_alerts::keep_sending(&alerting).await });
     let looked_after = Arc::clone(&app);

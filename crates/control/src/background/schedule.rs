@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::app::alert::{self, Alert, AlertKind};
 use crate::app::dataprotection::instance_row;
 use crate::app::dataprotection::protection_state::ProtectionState;
-use crate::app::dataprotection::state::{VaultState, read_state};
+use crate::app::dataprotection::state::{InstanceState, VaultState, read_state};
 use crate::config::ScheduleConfig;
 use crate::db::schedule::ScheduleRow;
 use crate::db::{self, Resource, Tx};
@@ -87,6 +87,7 @@ pub(super) async fn run_due(app: &App) -> Result<Duration, Error> {
 struct Followed {
     vault: Resource,
     policy: ResourceId,
+    repository: Uuid,
     rule_name: String,
     schedule: Schedule,
 }
@@ -113,7 +114,16 @@ async fn look_after(app: &App, row: &ScheduleRow) -> Result<(), Error> {
     };
     let next_us = next_us
         .map_or(NEVER_US, |next_us| begins_us(config, &row.instance, next_us).max(now_us + 1));
-    if !db::schedule::advance(&mut tx, row, &followed.policy, after_us, next_us).await? {
+    if !db::schedule::advance(
+        &mut tx,
+        row,
+        &followed.policy,
+        followed.repository,
+        after_us,
+        next_us,
+    )
+    .await?
+    {
         return Ok(());
     }
     if let Some(due) = due {
@@ -233,7 +243,8 @@ async fn followed(tx: &mut Tx, instance: &ResourceId) -> Result<Option<Followed>
     let policy: BackupPolicy = *policy;
     let schedule = Schedule::of(&policy).map_err(Error::internal)?;
     let rule_name = rules::backup_rule_name(&policy).unwrap_or_default().to_owned();
-    Ok(Some(Followed { vault, policy: policy_id, rule_name, schedule }))
+    let repository = read_state::<InstanceState>(&resource.body)?.repository_guid;
+    Ok(Some(Followed { vault, policy: policy_id, repository, rule_name, schedule }))
 }
 
 /// When the backup for a time of the schedule begins: a part of the jitter later that is the same on every replica, and outside

@@ -230,6 +230,28 @@ pub async fn next_due_us<'e>(
     Ok(row.try_get("next_us")?)
 }
 
+/// How many operations of the lane run, and how many wait.
+///
+/// # Errors
+/// The database fails.
+pub async fn counts<'e>(
+    executor: impl Executor<'e>,
+    lane: Lane,
+    now_us: i64,
+) -> Result<(u64, u64), Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS n, COUNT(CASE WHEN lease_until_us > $1 THEN 1 END) AS running \
+         FROM operation WHERE finished_us IS NULL AND lane = $2",
+    )
+    .bind(now_us)
+    .bind(lane.as_str())
+    .fetch_one(executor)
+    .await?;
+    let number = |name| Ok::<_, Error>(u64::try_from(row.try_get::<i64, _>(name)?).unwrap_or(0));
+    let running = number("running")?;
+    Ok((running, number("n")?.saturating_sub(running)))
+}
+
 /// Gives up the leases of an owner that can't be running any more, because this is its new life.
 ///
 /// # Errors

@@ -82,7 +82,7 @@ pub struct RecoveryPointRange {
 /// The database fails.
 pub async fn insert(tx: &mut Tx, repository: Uuid, point: &RecoveryPoint) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO recovery_point (repository, id, taken_us, body, scheduled_us) VALUES ($1, $2, $3, $4, $5) \
+        "INSERT INTO recovery_point (repository, id, taken_us, body, scheduled_us, stored_bytes) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (repository, id) DO NOTHING",
     )
     .bind(repository.to_string())
@@ -90,6 +90,7 @@ pub async fn insert(tx: &mut Tx, repository: Uuid, point: &RecoveryPoint) -> Res
     .bind(point.taken_us)
     .bind(serde_json::to_string(&point.body).map_err(Error::internal)?)
     .bind(point.scheduled_us)
+    .bind(i64::try_from(point.body.stored_bytes).unwrap_or(i64::MAX))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -150,6 +151,19 @@ pub async fn newest<'e>(
     .fetch_optional(executor)
     .await?;
     row.as_ref().map(from_row).transpose()
+}
+
+/// Bytes that all recovery points together have added to their repositories. Reads the whole table.
+///
+/// # Errors
+/// The database fails.
+pub async fn stored_bytes<'e>(executor: impl Executor<'e>) -> Result<u64, Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) AS bytes FROM recovery_point",
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(u64::try_from(row.try_get::<i64, _>("bytes")?).unwrap_or(0))
 }
 
 /// The newest ones of the repository, newest first.

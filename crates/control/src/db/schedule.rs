@@ -6,6 +6,7 @@
 use coffer_azure::ResourceId;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use uuid::Uuid;
 
 use super::{Executor, Tx};
 use crate::error::Error;
@@ -93,11 +94,13 @@ pub async fn advance(
     tx: &mut Tx,
     row: &ScheduleRow,
     policy: &ResourceId,
+    repository: Uuid,
     after_us: i64,
     due_us: i64,
 ) -> Result<bool, Error> {
     let done = sqlx::query(
-        "UPDATE schedule SET policy_key = $1, after_us = $2, due_us = $3 \
+        "UPDATE schedule SET policy_key = $1, after_us = $2, due_us = $3, \
+         newest_us = (SELECT MAX(taken_us) FROM recovery_point WHERE repository = $7) \
          WHERE instance_key = $4 AND due_us = $5 AND COALESCE(after_us, -1) = $6",
     )
     .bind(policy.key())
@@ -106,6 +109,7 @@ pub async fn advance(
     .bind(row.instance.key())
     .bind(row.due_us)
     .bind(row.after_us.unwrap_or(-1))
+    .bind(repository.to_string())
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -139,6 +143,62 @@ pub async fn put_off(tx: &mut Tx, row: &ScheduleRow, due_us: i64) -> Result<(), 
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Notes that an instance has a newer recovery point.
+///
+/// # Errors
+/// The database fails.
+pub async fn note_recovery_point(
+    tx: &mut Tx,
+    instance: &ResourceId,
+    taken_us: i64,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE schedule SET newest_us = $1 WHERE instance_key = $2")
+        .bind(taken_us)
+        .bind(instance.key())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The instances with the oldest newest recovery points, and when these were taken.
+///
+/// # Errors
+/// The database fails.
+pub async fn oldest<'e>(
+    executor: impl Executor<'e>,
+    rows_max: u32,
+) -> Result<Vec<(String, i64)>, Error> {
+    let rows = sqlx::query(
+        "SELECT instance, newest_us FROM schedule WHERE newest_us IS NOT NULL ORDER BY newest_us LIMIT $1",
+    )
+    .bind(i64::from(rows_max))
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get("instance")?, row.try_get("newest_us")?))).collect()
+}
+
+/// How many instances are scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScheduleCounts {
+    /// All of them.
+    pub all: u64,
+    /// Those that have no recovery point yet.
+    pub without_point: u64,
+}
+
+/// Counts the scheduled instances.
+///
+/// # Errors
+/// The database fails.
+pub async fn counts<'e>(executor: impl Executor<'e>) -> Result<ScheduleCounts, Error> {
+    let row = sqlx::query("SELECT COUNT(*) AS n, COUNT(newest_us) AS with_point FROM schedule")
+        .fetch_one(executor)
+        .await?;
+    let number = |name| Ok::<_, Error>(u64::try_from(row.try_get::<i64, _>(name)?).unwrap_or(0));
+    let all = number("n")?;
+    Ok(ScheduleCounts { all, without_point: all.saturating_sub(number("with_point")?) })
 }
 
 fn from_row(row: &SqliteRow) -> Result<ScheduleRow, Error> {

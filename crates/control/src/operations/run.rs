@@ -230,6 +230,12 @@ impl Run {
         job.ended_us = Some(now_us);
         change(&mut job);
         db::job::update(tx, &job, &report.operation_id, report.generation, now_us).await?;
+        let kind = self.kind().as_str();
+        metrics::counter!("coffer_jobs_total", "kind" => kind, "status" => status.as_str())
+            .increment(1);
+        let took_us = u64::try_from(now_us.saturating_sub(job.started_us)).unwrap_or(0);
+        metrics::histogram!("coffer_job_seconds", "kind" => kind)
+            .record(std::time::Duration::from_micros(took_us));
         Ok(())
     }
 }

@@ -5,9 +5,11 @@ CREATE TABLE schedule (
     instance     TEXT   NOT NULL,           -- ARM id
     policy_key   TEXT   NOT NULL,           -- as of the last look; empty before the first
     after_us     BIGINT,                    -- every time of the schedule up to here was dealt with; none before the first look
-    due_us       BIGINT NOT NULL
+    due_us       BIGINT NOT NULL,
+    newest_us    BIGINT                     -- when the newest recovery point was taken; none without any
 );
 
+CREATE INDEX schedule_newest ON schedule (newest_us) WHERE newest_us IS NOT NULL;
 CREATE INDEX schedule_due ON schedule (due_us);
 CREATE INDEX schedule_policy ON schedule (policy_key);
 
@@ -17,6 +19,7 @@ INSERT INTO schedule (instance_key, instance, policy_key, after_us, due_us)
 
 -- The time for which the schedule wanted a recovery point; none of those that people asked for.
 ALTER TABLE recovery_point ADD COLUMN scheduled_us BIGINT;
+ALTER TABLE recovery_point ADD COLUMN stored_bytes BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX recovery_point_scheduled ON recovery_point (repository, scheduled_us) WHERE scheduled_us IS NOT NULL;
 
 -- How much runs against one server and in one vault, for their limits. The server is lower-cased; none where no limit counts.

@@ -105,6 +105,13 @@ impl Saga for Backup {
                 };
                 let unusual = self.unusual(tx, run, checkpoint.repository_guid, &point).await?;
                 db::recovery_point::insert(tx, checkpoint.repository_guid, &point).await?;
+                if let Some(instance) = &run.operation().instance {
+                    db::schedule::note_recovery_point(tx, instance, point.taken_us).await?;
+                }
+                metrics::counter!("coffer_backup_read_bytes_total")
+                    .increment(point.body.plain_bytes);
+                metrics::counter!("coffer_backup_stored_bytes_total")
+                    .increment(point.body.stored_bytes);
                 // The recovery point is whole; what the engine has noticed stands in the job all the same.
                 let status = if unusual.is_empty() {
                     JobStatus::Completed
