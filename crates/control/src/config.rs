@@ -231,6 +231,7 @@ impl Config {
         if limits.backups_per_server == 0 || limits.operations_per_vault == 0 {
             return Err(ConfigError::value("limits", "a number of backups cannot be 0"));
         }
+        self.check_directories()?;
         if self.schedule.jitter > JITTER_MAX {
             return Err(ConfigError::value("schedule.jitter_seconds", "has to be at most 86400"));
         }
@@ -245,6 +246,31 @@ impl Config {
                 "limits",
                 "a number of operations or workers cannot be 0",
             ));
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// Restored files are written where callers say: never where vaults, keys and metadata are.
+    fn check_directories(&self) -> Result<(), ConfigError> {
+        let storages = self.storage.values().chain([&self.storage_default]);
+        let storages = storages
+            .filter_map(|url| url::Url::parse(url).ok().and_then(|url| url.to_file_path().ok()));
+        let kept = [self.master_key_file.clone(), self.database_file.clone()];
+        for kept in storages.chain(kept) {
+            for allowed in &self.restore_allowed_directories {
+                if kept.starts_with(allowed) || allowed.starts_with(&kept) {
+                    return Err(ConfigError::value(
+                        "restore.allowed_directories",
+                        format!(
+                            "has {}, and {} is there: files could be restored among the vaults' data or keys",
+                            allowed.display(),
+                            kept.display()
+                        ),
+                    ));
+                }
+            }
         }
         Ok(())
     }

@@ -36,6 +36,57 @@ fn defaults_live_in_the_data_directory() {
 }
 
 #[test]
+fn files_are_never_restored_among_the_vaults() {
+    for text in [
+        "restore = { allowed_directories = [\"/var/lib/coffer\"] }",
+        "restore = { allowed_directories = [\"/var/lib/coffer/storage/files\"] }",
+        "restore = { allowed_directories = [\"/srv\"] }\n[storage]\nwest = \"file:///srv/vaults\"",
+    ] {
+        let error = from_text(text).unwrap_err();
+        assert!(error.contains("restore.allowed_directories"), "{error}");
+    }
+}
+
+#[test]
+fn schedules_and_alerts_are_set() {
+    let config = from_text(
+        r#"
+        [schedule]
+        catch_up = false
+        jitter_seconds = 90
+        blackout = ["Mon-Fri 08:00-18:00 Europe/Berlin"]
+        [alerts]
+        webhook_url = "https://alerts.example/hook"
+        webhook_secret = "s"
+        [backup]
+        stall_minutes = 5
+        [limits]
+        backups_per_server = 1
+        "#,
+    )
+    .unwrap();
+    assert!(!config.schedule.catch_up);
+    assert_eq!(config.schedule.blackout.len(), 1);
+    assert_eq!(config.backup_stall.as_secs(), 300);
+    assert_eq!(config.limits.backups_per_server, 1);
+    assert!(!format!("{config:?}").contains("webhook_secret: Some(\"s\")"));
+    let set = from_variables(&[
+        ("COFFER_SCHEDULE_BLACKOUT", "22:00-02:00; Sat,Sun 00:00-24:00"),
+        ("COFFER_SCHEDULE_JITTER_SECONDS", "60"),
+    ]);
+    assert_eq!(set.unwrap().schedule.blackout.len(), 2);
+    for text in [
+        "schedule = { blackout = [\"never\"] }",
+        "schedule = { jitter_seconds = 100000 }",
+        "alerts = { webhook_url = \"https://a/\" }",
+        "alerts = { webhook_url = \"ftp://a/\", webhook_secret = \"s\" }",
+        "limits = { backups_per_server = 0 }",
+    ] {
+        assert!(from_text(text).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn a_file_sets_everything() {
     let config = from_text(
         r#"

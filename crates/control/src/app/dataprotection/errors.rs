@@ -130,6 +130,16 @@ pub fn immutability_locked() -> Error {
     .user_facing()
 }
 
+/// Soft delete of a locked vault cannot be turned off.
+pub fn soft_delete_of_locked_vault() -> Error {
+    Error::invalid(
+        "UserErrorUnsupportedVaultImmutabilityStateChange",
+        "The immutable vault property for this vault is locked, hence, soft delete cannot be turned off.",
+    )
+    .with_recommended_action("Leave softDeleteSettings.state as it is: turning it off would purge what is soft deleted at once.")
+    .user_facing()
+}
+
 /// Cross-region restore cannot be turned off.
 pub fn cross_region_restore_enabled() -> Error {
     Error::invalid(

@@ -51,6 +51,14 @@ pub(super) fn effective(
     if now.is_some_and(|now| !now.immutability.may_become(next.immutability)) {
         return Err(errors::immutability_locked());
     }
+    if now.is_some_and(|now| {
+        now.immutability == Immutability::Locked
+            && now.soft_delete != SoftDelete::Off
+            && next.soft_delete == SoftDelete::Off
+    }) {
+        // It would purge what is soft deleted, at once and for good.
+        return Err(errors::soft_delete_of_locked_vault());
+    }
     let (secure_score, bcdr_security_level) = scores(next.soft_delete, next.immutability);
     Ok(BackupVault {
         provisioning_state: None,

@@ -3,6 +3,7 @@
 mod deletion;
 mod estate;
 mod lifecycle;
+mod locked_vault;
 mod parts;
 mod resumption;
 mod schedule;

@@ -71,12 +71,19 @@ async fn a_backup_is_taken_at_its_time_with_the_tag_that_fits() {
     let points = estate.recovery_points(&instance).await;
     assert_eq!(points[0]["properties"]["retentionTagName"], "Monthly");
 
+    // What somebody asks for takes no period's place, and nobody else's time.
+    estate.backup(&instance).await;
+    let points = estate.recovery_points(&instance).await;
+    assert_eq!(points[0]["properties"]["retentionTagName"], "default");
+    estate.later(Duration::from_secs(60)).await;
+    assert_eq!(estate.backups().await.len(), 2);
+
     let metrics = estate.harness.call(Method::GET, "/metrics", None).await;
     let text = metrics.body.as_str().unwrap_or_default().to_owned();
     for name in [
         "coffer_schedule_begun_total 1",
-        "coffer_jobs_total{kind=\"backup\",status=\"Completed\"} 1",
-        "coffer_job_seconds_count{kind=\"backup\"} 1",
+        "coffer_jobs_total{kind=\"backup\",status=\"Completed\"} 2",
+        "coffer_job_seconds_count{kind=\"backup\"} 2",
         "coffer_backup_read_bytes_total",
         "coffer_backup_stored_bytes_total",
         "coffer_retention_decisions_total",
@@ -86,13 +93,6 @@ async fn a_backup_is_taken_at_its_time_with_the_tag_that_fits() {
     let app = estate.harness.service().app();
     let oldest = coffer_control::db::schedule::oldest(app.db.read(), 10).await.unwrap();
     assert_eq!(oldest.len(), 1, "what the age of the newest recovery point is told from");
-
-    // What somebody asks for takes no period's place, and nobody else's time.
-    estate.backup(&instance).await;
-    let points = estate.recovery_points(&instance).await;
-    assert_eq!(points[0]["properties"]["retentionTagName"], "default");
-    estate.later(Duration::from_secs(60)).await;
-    assert_eq!(estate.backups().await.len(), 2);
 
     // Suspended: nothing comes. Resumed: not for what was then, but at the next time.
     estate.act(&format!("{instance}/suspendBackups")).await;

@@ -17,13 +17,21 @@ const DAY: Duration = Duration::from_secs(86_400);
 impl Estate {
     /// The only repository there is, by storage and key alone.
     async fn repository(&self) -> Repository {
+        self.repositories().await.remove(0)
+    }
+
+    /// All repositories, by storage and key alone.
+    pub(super) async fn repositories(&self) -> Vec<Repository> {
         let data = self.harness.data_dir();
         let store = open_location(&format!("file://{}/storage", data.display())).unwrap();
         let master = MasterKey::read_file(&data.join("master.key")).unwrap();
         let vault = list_vaults(&store).await.unwrap()[0];
         let keyring = VaultKeyring::open(&store, vault, &master).await.unwrap();
-        let id = list_repositories(&store, vault).await.unwrap()[0];
-        Repository::open(&store, vault, id, &keyring).await.unwrap()
+        let mut all = Vec::new();
+        for id in list_repositories(&store, vault).await.unwrap() {
+            all.push(Repository::open(&store, vault, id, &keyring).await.unwrap());
+        }
+        all
     }
 
     async fn lease(&self, repository: &Repository, purpose: LeasePurpose, ttl_ms: u64) -> Lease {
@@ -69,7 +77,7 @@ impl Estate {
     }
 
     /// Takes a backup that must succeed, and returns its recovery point.
-    async fn recovery_point(&self, instance: &str) -> String {
+    pub(super) async fn recovery_point(&self, instance: &str) -> String {
         let job = self.backup(instance).await;
         assert_eq!(job["properties"]["status"], "Completed", "{job:#}");
         self.recovery_points(instance).await[0]["name"].as_str().unwrap().to_owned()
