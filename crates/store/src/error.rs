@@ -2,7 +2,7 @@
 //!
 //! A variant exists only where some caller acts differently on it. `Display` never prints its source and never a secret.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use crate::chunk::PackId;
 
@@ -115,6 +115,15 @@ pub enum Error {
         /// The pack.
         pack: PackId,
     },
+    /// The storage has no room, or a quota there is used up. What was stored before is not touched; a person has to make room.
+    #[error("no space is left at the storage location: {action}")]
+    StorageFull {
+        /// What was being done.
+        action: String,
+        /// The storage's error.
+        #[source]
+        source: object_store::Error,
+    },
     /// The storage itself failed.
     #[error("storage failed: {action}")]
     Storage {
@@ -143,7 +152,8 @@ impl Error {
             | Self::Incomplete { .. }
             | Self::Invalid { .. }
             | Self::Location { .. }
-            | Self::KeyFile { .. } => false,
+            | Self::KeyFile { .. }
+            | Self::StorageFull { .. } => false,
         }
     }
 
@@ -163,6 +173,7 @@ impl Error {
             | Self::Location { .. }
             | Self::KeyFile { .. }
             | Self::UploadFailed { .. }
+            | Self::StorageFull { .. }
             | Self::Storage { .. } => false,
         }
     }
@@ -176,11 +187,30 @@ impl Error {
     }
 
     pub(crate) fn storage(action: impl Into<String>, source: object_store::Error) -> Self {
-        Self::Storage { action: action.into(), source }
+        let action = action.into();
+        if is_full(&source) {
+            Self::StorageFull { action, source }
+        } else {
+            Self::Storage { action, source }
+        }
     }
 }
 
-/// A full disk, a network or a busy service may recover; rights and unsupported calls do not by themselves.
+/// Whether the operating system said, at the end of whatever wraps its words, that there is no room.
+fn is_full(error: &object_store::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        // An `io::Error` that wraps another one passes over it when asked for its source, so it is asked for its kind first.
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// A network or a busy service may recover; rights and unsupported calls do not by themselves.
 fn storage_is_transient(error: &object_store::Error) -> bool {
     use object_store::Error as E;
     match error {
@@ -197,5 +227,31 @@ fn storage_is_transient(error: &object_store::Error) -> bool {
         | E::UnknownConfigurationKey { .. } => false,
         // The storage crate's enum may grow.
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_used_up_quota_are_told_apart_from_other_failures() {
+        let storage = |kind: io::ErrorKind| {
+            let source = io::Error::new(kind, "write /srv/1");
+            Error::storage(
+                "write 1",
+                object_store::Error::Generic { store: "a store", source: source.into() },
+            )
+        };
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            let full = storage(kind);
+            assert!(matches!(full, Error::StorageFull { .. }), "{full}");
+            assert!(!full.is_transient(), "somebody has to make room");
+            assert!(full.to_string().contains("no space is left"), "{full}");
+        }
+        let other = storage(io::ErrorKind::TimedOut);
+        assert!(matches!(other, Error::Storage { .. }) && other.is_transient());
+        let worded = object_store::Error::Generic { store: "a store", source: "full".into() };
+        assert!(matches!(Error::storage("write 1", worded), Error::Storage { .. }));
     }
 }

@@ -39,6 +39,8 @@ pub enum Fault {
     Refuse,
     /// A put is done, and fails all the same: the answer was lost. Other calls are refused.
     LoseAnswer,
+    /// The call fails as a full disk fails it, and has no effect.
+    Full,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -107,9 +109,16 @@ impl FailingStore {
     fn check(&self, operation: StoreOperation, location: &str) -> Result<()> {
         match self.fault(operation) {
             None => Ok(()),
-            Some(_) => Err(injected(operation, location)),
+            Some(Fault::Full) => Err(full(location)),
+            Some(Fault::Refuse | Fault::LoseAnswer) => Err(injected(operation, location)),
         }
     }
+}
+
+fn full(location: &str) -> object_store::Error {
+    let source =
+        std::io::Error::new(std::io::ErrorKind::StorageFull, format!("no room for {location}"));
+    object_store::Error::Generic { store: "FailingStore", source: source.into() }
 }
 
 fn injected(operation: StoreOperation, location: &str) -> object_store::Error {
@@ -143,6 +152,7 @@ impl ObjectStore for FailingStore {
         match self.fault(StoreOperation::Put) {
             None => self.inner.put_opts(location, payload, options).await,
             Some(Fault::Refuse) => Err(injected(StoreOperation::Put, location.as_ref())),
+            Some(Fault::Full) => Err(full(location.as_ref())),
             Some(Fault::LoseAnswer) => {
                 self.inner.put_opts(location, payload, options).await?;
                 Err(injected(StoreOperation::Put, location.as_ref()))

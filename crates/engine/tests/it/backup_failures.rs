@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coffer_engine::{BackupRequest, Error, Phase, SilentMonitor};
-use coffer_testkit::{ChaosProxy, wait_until};
+use coffer_engine::{BackupRequest, Error, Phase, SilentMonitor, backup};
+use coffer_store::{Error as StoreError, create_location};
+use coffer_testkit::{ChaosProxy, FailingStore, Fault, StoreOperation, wait_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Fixture, OnPhase};
+use crate::support::{Fixture, OnPhase, repository_over};
 
 /// A database whose backup takes long enough to be interrupted.
 async fn busy() -> Fixture {
@@ -104,4 +105,40 @@ async fn a_cut_network_is_a_lost_connection_and_the_next_backup_resumes() {
     let outcome = f.run(f.request()).await.unwrap();
     assert_eq!(outcome.totals.content.rows, 100_000);
     assert!(outcome.stats.resumed_plain_bytes > 1_000_000, "{:?}", outcome.stats);
+}
+
+/// At every write from the first pack to the manifest, with several workers of which each meets it in its own way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_storage_is_said_by_name_and_the_next_backup_succeeds() {
+    let f = busy().await;
+    let url = format!("file://{}/store", f.directory.path().display());
+    let failing = FailingStore::new(create_location(&url).unwrap());
+    let store: Arc<dyn coffer_store::ObjectStore> = failing.clone();
+    let (repository, lease) = repository_over(&store).await;
+    let run = async || {
+        let monitor = Arc::new(SilentMonitor);
+        backup(f.request(), &repository, &lease, monitor, CancellationToken::new()).await
+    };
+    let first = run().await.unwrap();
+    f.sql("UPDATE big SET t = repeat(md5(t), 20)");
+    let mut full = 0;
+    for nth in 1.. {
+        failing.fail_from(StoreOperation::Put, nth, Fault::Full);
+        let outcome = run().await;
+        failing.heal();
+        let manifests = repository.manifests().await.unwrap();
+        assert!(manifests.unreadable.is_empty() && manifests.lease_damage.is_none());
+        match outcome {
+            Err(Error::Store { source: StoreError::StorageFull { .. }, .. }) => {
+                let [only] = &manifests.valid[..] else { panic!("write {nth}: {manifests:?}") };
+                assert_eq!(only.recovery_point_id, first.recovery_point_id, "write {nth}");
+                full += 1;
+            }
+            Ok(_) => break,
+            Err(error) => panic!("write {nth}: {error:?}"),
+        }
+    }
+    assert!(full > 1, "{full} writes refused");
+    run().await.unwrap();
+    assert_eq!(repository.manifests().await.unwrap().valid.len(), 3);
 }

@@ -15,7 +15,9 @@ use coffer_engine::{
     BackupOptions, BackupOutcome, BackupRequest, ConnectOptions, Error, Monitor, Phase, Progress,
     SilentMonitor, SslMode, Tools, backup, describe_recovery_point,
 };
-use coffer_store::{Lease, LeasePurpose, MasterKey, Repository, VaultKeyring, create_location};
+use coffer_store::{
+    Lease, LeasePurpose, MasterKey, ObjectStore, Repository, VaultKeyring, create_location,
+};
 use coffer_testkit::{PostgresOptions, PostgresServer};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -179,11 +181,15 @@ impl Fixture {
 
 async fn repository(directory: &TempDir) -> (Repository, Lease) {
     let url = format!("file://{}/store", directory.path().display());
-    let store = create_location(&url).expect("a location");
+    repository_over(&create_location(&url).expect("a location")).await
+}
+
+/// An empty repository in this store, and its lease for an hour.
+pub(crate) async fn repository_over(store: &Arc<dyn ObjectStore>) -> (Repository, Lease) {
     let master = MasterKey::generate().expect("a key");
     let vault = Uuid::new_v4();
-    let keyring = VaultKeyring::create_or_open(&store, vault, &master).await.expect("a keyring");
-    let repository = Repository::create_or_open(&store, vault, Uuid::new_v4(), &keyring)
+    let keyring = VaultKeyring::create_or_open(store, vault, &master).await.expect("a keyring");
+    let repository = Repository::create_or_open(store, vault, Uuid::new_v4(), &keyring)
         .await
         .expect("a repository");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time");

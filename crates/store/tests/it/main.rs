@@ -8,6 +8,7 @@ mod collection_races;
 mod crash;
 mod damage;
 mod destroy;
+mod full_disk;
 mod healing;
 mod keys;
 mod leases;

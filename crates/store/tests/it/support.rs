@@ -1,6 +1,7 @@
 //! A small backup to try everything on, and the store that fails.
 
 pub(crate) mod hooked_store;
+pub(crate) mod process;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -178,6 +179,24 @@ pub(crate) async fn verify_and_record(repository: &Repository, now_ms: u64) -> P
     repository.record_verdicts(&held, &verdicts).await.unwrap();
     repository.release_lease(held).await.unwrap();
     report
+}
+
+/// Everything that is listed can be read, and everything that it needs is whole; how many recovery points that are.
+pub(crate) async fn assert_all_is_sound(repository: &Repository, when: &str) -> usize {
+    let manifests = repository.manifests().await.unwrap();
+    assert!(manifests.lease_damage.is_none(), "{when}: {manifests:?}");
+    assert!(manifests.unreadable.is_empty(), "{when}: {manifests:?}");
+    for info in &manifests.valid {
+        for reference in references(repository, &info.recovery_point_id).await.unwrap() {
+            let read = repository.read_chunk(&reference).await;
+            assert!(
+                read.is_ok(),
+                "{when}: {} needs {reference:?}: {read:?}",
+                info.recovery_point_id
+            );
+        }
+    }
+    manifests.valid.len()
 }
 
 /// The references in a recovery point's body.

@@ -70,12 +70,18 @@ pub(crate) fn store(error: &StoreError) -> UserFacingError {
         .inner(inner("StorageLocationUnusable", format!("{url}: {reason}."))),
         StoreError::KeyFile { reason, .. } => internal_store("KeyFileUnusable", reason.clone()),
         StoreError::UploadFailed { pack } => retryable(internal_store("UploadFailed", format!("Pack {pack} could not be stored."))),
+        StoreError::StorageFull { action, source } => UserFacingError::new(
+            "UserErrorVaultStorageFull",
+            "No space is left at the storage location of the vault.",
+        )
+        .recommend("Free space at the vault's storage location or enlarge it, and retry the operation. Earlier recovery points are not touched.")
+        .inner(inner("StorageFull", format!("{action}: {source}."))),
         StoreError::Storage { action, source } => retryable(
             UserFacingError::new(
                 "UserErrorVaultStorageNotAccessible",
                 "The storage of the vault does not work.",
             )
-            .recommend("Ensure that the vault's storage has room and can be reached, and retry the operation.")
+            .recommend("Ensure that the vault's storage can be reached and works, and retry the operation.")
             .inner(inner("StorageFailed", format!("{action}: {source}."))),
         ),
     }

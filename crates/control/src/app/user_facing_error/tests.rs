@@ -70,6 +70,26 @@ fn the_engines_failures_have_azures_codes() {
 }
 
 #[test]
+fn a_full_storage_fails_at_once_and_says_what_to_do() {
+    let full = EngineError::Store {
+        context: "store a chunk",
+        source: StoreError::StorageFull {
+            action: "write packs/7".into(),
+            source: object_store::Error::Generic {
+                store: "LocalStore",
+                source: "write /srv/7: no space left on device".into(),
+            },
+        },
+    };
+    expect(&full, "UserErrorVaultStorageFull", &["packs/7", "no space left on device"]);
+    let said = engine(&full, &place());
+    assert_eq!(said.is_retryable, Some(false), "trying again makes no room");
+    let advice = said.recommended_action.unwrap().concat();
+    assert!(advice.contains("Free space") && advice.contains("not touched"), "{advice}");
+    assert!(matches!(engine_failure(&full, &place()), Failure::Failed(_)));
+}
+
+#[test]
 fn missing_privileges_name_the_objects_and_the_statements() {
     let objects: Vec<String> = (0..60).map(|i| format!("SELECT on table public.t{i}")).collect();
     let error = EngineError::MissingPrivileges {

@@ -1,4 +1,4 @@
-//! A store that dies at a chosen write, or fails, or lets something else happen, at a chosen call.
+//! A store that dies at a chosen write, or fails, or lets something else happen, at a chosen call, or has little room.
 
 use std::{
     fmt,
@@ -44,14 +44,54 @@ struct State {
     writes: AtomicUsize,
     calls: AtomicUsize,
     hook: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
+    room: Mutex<Option<Room>>,
     /// Names written and deleted, in order.
     log: Mutex<Vec<String>>,
+}
+
+/// A disk that fills up. What is deleted gives nothing back.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    bytes: u64,
+    used: u64,
+    /// Bytes with which the first put that did not fit would have fitted.
+    missing: Option<u64>,
+}
+
+impl Room {
+    fn take(&mut self, bytes: u64) -> Result<()> {
+        let needed = self.used + bytes;
+        if needed > self.bytes {
+            self.missing.get_or_insert(needed);
+            let source = std::io::Error::new(std::io::ErrorKind::StorageFull, "no room");
+            return Err(Error::Generic { store: "HookedStore", source: source.into() });
+        }
+        self.used = needed;
+        Ok(())
+    }
 }
 
 impl HookedStore {
     /// Dies as told; without a death it only records.
     pub(crate) fn dying(inner: &Arc<dyn ObjectStore>, death: Option<Death>) -> Self {
         Self { inner: Arc::clone(inner), state: Arc::new(State { death, ..State::default() }) }
+    }
+
+    /// Has room for that many bytes; what does not fit is refused as a full disk does it, and what is smaller may still fit.
+    pub(crate) fn with_room(inner: &Arc<dyn ObjectStore>, bytes: u64) -> Self {
+        let room = Room { bytes, used: 0, missing: None };
+        let state = State { room: Mutex::new(Some(room)), ..State::default() };
+        Self { inner: Arc::clone(inner), state: Arc::new(state) }
+    }
+
+    /// Somebody has made room.
+    pub(crate) fn make_room(&self) {
+        *self.state.room.lock().unwrap() = None;
+    }
+
+    /// The room with which the first write that was refused would have been done, if one was.
+    pub(crate) fn missing_room(&self) -> Option<u64> {
+        self.state.room.lock().unwrap().and_then(|room| room.missing)
     }
 
     /// Fails the call with that number, reading or writing, and no other.
@@ -161,6 +201,9 @@ impl ObjectStore for HookedStore {
         options: PutOptions,
     ) -> Result<PutResult> {
         self.step().await?;
+        if let Some(room) = self.state.room.lock().unwrap().as_mut() {
+            room.take(payload.content_length() as u64)?;
+        }
         let (done, acknowledged) = self.write(format!("put {location}"));
         if !done {
             return Err(dead());
