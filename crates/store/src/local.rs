@@ -11,11 +11,14 @@
 //! * A deletion is synced before it is reported, and takes directories with it that it leaves empty.
 //! * Every process stages in a directory of its own, locked while it lives; those of dead processes are removed when a
 //!   location is opened.
+//!
+//! What a power failure leaves is tried after every change that is made (`tests/power_failure.rs`).
+
+mod files;
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fmt, fs,
-    io::{self, Write},
+    fmt, fs, io,
     ops::Range,
     path::{Path as FsPath, PathBuf},
     sync::{
@@ -32,6 +35,8 @@ use object_store::{
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
     local::LocalFileSystem, path::Path,
 };
+
+use self::files::{FileSystem, RealFiles};
 
 /// Directory of files that are not objects yet.
 pub(crate) const STAGING: &str = ".staging";
@@ -50,6 +55,7 @@ pub(crate) struct LocalStore {
 /// The blocking half.
 #[derive(Debug)]
 struct Disk {
+    files: Arc<dyn FileSystem>,
     root: PathBuf,
     staging: OnceLock<Staging>,
     staged: AtomicU64,
@@ -67,11 +73,16 @@ struct Staging {
 impl LocalStore {
     /// Opens a directory that exists.
     pub(crate) fn open(root: &FsPath) -> Result<Self> {
+        Self::open_with(root, Arc::new(RealFiles))
+    }
+
+    fn open_with(root: &FsPath, files: Arc<dyn FileSystem>) -> Result<Self> {
         let reading = LocalFileSystem::new_with_prefix(root)?;
         let root = fs::canonicalize(root).map_err(|error| failed("open", root, error))?;
         remove_dead_staging(&root)
             .map_err(|error| failed("clean up the staging area of", &root, error))?;
         let disk = Disk {
+            files,
             root,
             staging: OnceLock::new(),
             staged: AtomicU64::new(0),
@@ -189,28 +200,34 @@ impl Disk {
     fn create(&self, path: &FsPath, payload: &PutPayload) -> io::Result<()> {
         let parent = path.parent().ok_or_else(|| io::Error::other("the name has no directory"))?;
         let staged = self.staged_file()?;
-        let linked = write_synced(&staged, payload).and_then(|()| self.link(&staged, path, parent));
+        let linked =
+            self.write_synced(&staged, payload).and_then(|()| self.link(&staged, path, parent));
         // Best effort: what stays is removed when the location is next opened.
-        let _ = fs::remove_file(&staged);
+        let _ = self.files.remove_file(&staged);
         match linked {
-            Ok(()) => sync_directory(parent),
+            Ok(()) => self.files.sync_directory(parent),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 // The caller may find that what is there is what it meant to write: then it must be durable too.
-                sync_directory(parent)?;
+                self.files.sync_directory(parent)?;
                 Err(error)
             }
             Err(error) => Err(error),
         }
     }
 
+    fn write_synced(&self, path: &FsPath, payload: &PutPayload) -> io::Result<()> {
+        let file = self.files.write_new(path, payload)?;
+        self.files.sync_file(path, &file)
+    }
+
     /// Links, making the directory again if a deletion beside us just took it away.
     fn link(&self, staged: &FsPath, path: &FsPath, parent: &FsPath) -> io::Result<()> {
         self.make_durable(parent)?;
-        match fs::hard_link(staged, path) {
+        match self.files.link(staged, path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.durable_directories().remove(parent);
                 self.make_durable(parent)?;
-                fs::hard_link(staged, path)
+                self.files.link(staged, path)
             }
             result => result,
         }
@@ -220,7 +237,7 @@ impl Disk {
     fn staged_file(&self) -> io::Result<PathBuf> {
         if self.staging.get().is_none() {
             // Two tasks may get here at once; the loser's directory is removed by its drop.
-            let _ = self.staging.set(Staging::new(&self.root)?);
+            let _ = self.staging.set(Staging::new(&*self.files, &self.root)?);
         }
         let staging = self.staging.get().ok_or_else(|| io::Error::other("no staging directory"))?;
         Ok(staging.directory.join(self.staged.fetch_add(1, Ordering::Relaxed).to_string()))
@@ -231,10 +248,10 @@ impl Disk {
         if self.durable_directories().contains(directory) {
             return Ok(());
         }
-        fs::create_dir_all(directory)?;
+        self.files.make_directories(directory)?;
         let mut synced = Vec::new();
         for ancestor in directory.ancestors() {
-            sync_directory(ancestor)?;
+            self.files.sync_directory(ancestor)?;
             synced.push(ancestor.to_owned());
             if ancestor == self.root {
                 break;
@@ -251,7 +268,7 @@ impl Disk {
             .map(|location| {
                 let location = location?;
                 let path = reading.path_to_filesystem(&location)?;
-                fs::remove_file(&path).map_err(|error| match error.kind() {
+                self.files.remove_file(&path).map_err(|error| match error.kind() {
                     io::ErrorKind::NotFound => object_store::Error::NotFound {
                         path: location.to_string(),
                         source: error.into(),
@@ -273,12 +290,12 @@ impl Disk {
     /// Syncs a directory after a deletion in it, and removes it and its parents as far as they are empty.
     fn sync_and_prune(&self, directory: &FsPath) -> io::Result<()> {
         for ancestor in directory.ancestors() {
-            sync_directory(ancestor)?;
+            self.files.sync_directory(ancestor)?;
             if ancestor == self.root || !ancestor.starts_with(&self.root) {
                 break;
             }
             self.durable_directories().remove(ancestor);
-            if fs::remove_dir(ancestor).is_err() {
+            if self.files.remove_directory(ancestor).is_err() {
                 // Not empty, or someone else was faster.
                 break;
             }
@@ -292,18 +309,22 @@ impl Disk {
 }
 
 impl Staging {
-    fn new(root: &FsPath) -> io::Result<Self> {
+    fn new(files: &dyn FileSystem, root: &FsPath) -> io::Result<Self> {
         let mut random = [0; 16];
         crate::crypto::random(&mut random).map_err(io::Error::other)?;
         // Locked under another name first: a directory without its lock held would be taken for a dead one's.
         let name = hex::encode(random);
-        let directory = root.join(STAGING).join(&name);
-        let lock_path = root.join(STAGING).join(format!("{name}.{LOCK}"));
-        fs::create_dir_all(root.join(STAGING))?;
-        let lock = fs::OpenOptions::new().write(true).create_new(true).open(&lock_path)?;
+        let staging = root.join(STAGING);
+        let directory = staging.join(&name);
+        let lock_path = staging.join(format!("{name}.{LOCK}"));
+        files.make_directories(&staging)?;
+        let lock = files.write_new(&lock_path, &PutPayload::new())?;
         lock.lock()?;
-        fs::create_dir(&directory)?;
-        fs::rename(&lock_path, directory.join(LOCK))?;
+        files.make_directories(&directory)?;
+        files.rename(&lock_path, &directory.join(LOCK))?;
+        // Durable before anything is staged: what a power failure leaves without its lock, nobody would ever remove.
+        files.sync_directory(&directory)?;
+        files.sync_directory(&staging)?;
         Ok(Self { directory, _lock: lock })
     }
 }
@@ -326,18 +347,6 @@ fn remove_dead_staging(root: &FsPath) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn write_synced(path: &FsPath, payload: &PutPayload) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
-    for part in payload {
-        file.write_all(part)?;
-    }
-    file.sync_all()
-}
-
-fn sync_directory(directory: &FsPath) -> io::Result<()> {
-    fs::File::open(directory)?.sync_all()
 }
 
 fn is_object(path: &Path) -> bool {

@@ -113,7 +113,7 @@ async fn a_full_storage_is_said_by_name_and_the_next_backup_succeeds() {
     let f = busy().await;
     let url = format!("file://{}/store", f.directory.path().display());
     let failing = FailingStore::new(create_location(&url).unwrap());
-    let store: Arc<dyn coffer_store::ObjectStore> = failing.clone();
+    let store: Arc<dyn coffer_store::ObjectStore> = Arc::<FailingStore>::clone(&failing);
     let (repository, lease) = repository_over(&store).await;
     let run = async || {
         let monitor = Arc::new(SilentMonitor);

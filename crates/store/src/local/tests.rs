@@ -1,3 +1,6 @@
+mod power_failure;
+mod unsynced;
+
 use object_store::ObjectStoreExt;
 
 use super::*;

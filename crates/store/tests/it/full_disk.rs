@@ -129,11 +129,10 @@ async fn on_a_small_disk(disk: &Path) {
         let mine = repository(&store, &master).await.unwrap();
         // Each time when the lease of the time before has run out, as it could not be given back.
         let outcome = second_backup(&mine, 2 * TTL_MS * (room + 1)).await;
-        match outcome {
-            Err(Error::StorageFull { .. }) => {}
-            Ok(()) => break,
-            Err(error) => panic!("room for {room} bytes: {error:?}"),
+        if outcome.is_ok() {
+            break;
         }
+        assert!(matches!(outcome, Err(Error::StorageFull { .. })), "{room} bytes: {outcome:?}");
         full += 1;
         if references(&mine, &point(2)).await.is_err() {
             assert_only_the_first(&store, &master, &format!("room for {room} bytes")).await;
