@@ -16,4 +16,5 @@ mod old_repositories;
 mod pins;
 mod rotation;
 mod support;
+mod two_processes;
 mod verification;

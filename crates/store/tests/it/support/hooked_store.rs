@@ -45,6 +45,8 @@ struct State {
     calls: AtomicUsize,
     hook: Mutex<Option<(usize, BoxFuture<'static, ()>)>>,
     room: Mutex<Option<Room>>,
+    /// Says every call to the process that started this one.
+    says: bool,
     /// Names written and deleted, in order.
     log: Mutex<Vec<String>>,
 }
@@ -75,6 +77,17 @@ impl HookedStore {
     /// Dies as told; without a death it only records.
     pub(crate) fn dying(inner: &Arc<dyn ObjectStore>, death: Option<Death>) -> Self {
         Self { inner: Arc::clone(inner), state: Arc::new(State { death, ..State::default() }) }
+    }
+
+    /// Says every call, before it is made, to the process that started this one.
+    pub(crate) fn saying(inner: &Arc<dyn ObjectStore>) -> Self {
+        let state = State { says: true, ..State::default() };
+        Self { inner: Arc::clone(inner), state: Arc::new(state) }
+    }
+
+    /// Runs `hook` once, right before the call with that number, which is yet to come.
+    pub(crate) fn interrupt(&self, call: usize, hook: BoxFuture<'static, ()>) {
+        *self.state.hook.lock().unwrap() = Some((call, hook));
     }
 
     /// Has room for that many bytes; what does not fit is refused as a full disk does it, and what is smaller may still fit.
@@ -150,6 +163,9 @@ impl HookedStore {
 
     async fn step(&self) -> Result<()> {
         let call = self.state.calls.fetch_add(1, Ordering::SeqCst);
+        if self.state.says {
+            super::process::say("call");
+        }
         let hook = self.state.hook.lock().unwrap().take_if(|(at, _)| *at == call);
         if let Some((_, hook)) = hook {
             hook.await;
