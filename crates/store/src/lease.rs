@@ -8,6 +8,8 @@
 //! lists the manifests that it accepts, and the sealer lists the leases *after* its manifest is written. Whichever order
 //! the storage gives these four, either the taker sees the manifest or the sealer sees the claim.
 
+mod recovery;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -21,6 +23,7 @@ use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+pub use self::recovery::LeaseRecovery;
 use crate::{
     crypto::{ObjectType, SealingKey},
     error::{Error, Result},
@@ -67,6 +70,20 @@ struct Shared {
 }
 
 impl Lease {
+    /// Of a generation that is about to be claimed.
+    fn new(generation: u64, holder: &str, purpose: LeasePurpose, ttl_ms: u64) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                generation,
+                holder: holder.to_owned(),
+                purpose,
+                ttl_ms,
+                lost: AtomicBool::new(false),
+                next: Mutex::new(ACCEPTANCE + 1),
+            }),
+        }
+    }
+
     /// Everything that its holder writes carries this number.
     #[must_use]
     pub fn generation(&self) -> u64 {
@@ -142,6 +159,12 @@ impl Authority {
     pub(crate) fn counts(&self, name: &ManifestName) -> bool {
         name.generation == self.generation || self.accepted.binary_search(name).is_ok()
     }
+
+    /// Whether the manifest was sealed under a later generation, which cannot be: its acceptance was written before it, and is
+    /// lost then.
+    pub(crate) fn is_older_than(&self, name: &ManifestName) -> bool {
+        name.generation > self.generation
+    }
 }
 
 /// Names of the records that there are: the numbers of each generation, ascending.
@@ -158,10 +181,18 @@ impl Records {
         self.0.last_key_value().map_or(0, |(generation, _)| *generation)
     }
 
-    fn newest_acceptance(&self) -> Option<LeaseName> {
-        let (generation, _) =
-            self.0.iter().rev().find(|(_, numbers)| numbers.contains(&ACCEPTANCE))?;
-        Some(LeaseName { generation: *generation, number: ACCEPTANCE })
+    /// None if there is none at all; as an error the generation whose acceptance is gone though records after it are there,
+    /// since an older one would not let count what that generation sealed.
+    fn newest_acceptance(&self) -> Result<Option<LeaseName>, u64> {
+        for (generation, numbers) in self.0.iter().rev() {
+            if numbers.contains(&ACCEPTANCE) {
+                return Ok(Some(LeaseName { generation: *generation, number: ACCEPTANCE }));
+            }
+            if numbers.last().is_some_and(|last| *last > ACCEPTANCE) {
+                return Err(*generation);
+            }
+        }
+        Ok(None)
     }
 
     fn before(&self, generation: u64) -> impl Iterator<Item = LeaseName> + '_ {
@@ -169,6 +200,15 @@ impl Records {
             numbers.iter().map(|number| LeaseName { generation: *generation, number: *number })
         })
     }
+}
+
+fn check_claim(holder: &str, ttl_ms: u64) -> Result<()> {
+    if holder.is_empty() || holder.len() > HOLDER_BYTES_MAX || ttl_ms == 0 {
+        return Err(Error::invalid(format!(
+            "a lease needs a holder of 1 to {HOLDER_BYTES_MAX} bytes and a time to live"
+        )));
+    }
+    Ok(())
 }
 
 /// Leases of one repository: everything here needs only the storage, the names and the sealing key.
@@ -187,26 +227,13 @@ impl Leases<'_> {
         now_ms: u64,
         ttl_ms: u64,
     ) -> Result<Lease> {
-        if holder.is_empty() || holder.len() > HOLDER_BYTES_MAX || ttl_ms == 0 {
-            return Err(Error::invalid(format!(
-                "a lease needs a holder of 1 to {HOLDER_BYTES_MAX} bytes and a time to live"
-            )));
-        }
+        check_claim(holder, ttl_ms)?;
         for _ in 0..LEASE_CLAIM_ATTEMPTS_MAX {
             let Some(newest) = self.free_generation(holder, now_ms).await? else { continue };
             let generation = newest.checked_add(1).ok_or_else(|| {
                 Error::corrupt(self.layout.leases().to_string(), "no generation is left")
             })?;
-            let lease = Lease {
-                shared: Arc::new(Shared {
-                    generation,
-                    holder: holder.to_owned(),
-                    purpose,
-                    ttl_ms,
-                    lost: AtomicBool::new(false),
-                    next: Mutex::new(ACCEPTANCE + 1),
-                }),
-            };
+            let lease = Lease::new(generation, holder, purpose, ttl_ms);
             let expires_at_ms = now_ms.saturating_add(ttl_ms);
             match self.write(&lease.record(CLAIM, expires_at_ms)).await {
                 Ok(()) => {}
@@ -258,6 +285,13 @@ impl Leases<'_> {
                     "there are manifests but no acceptance of any",
                 ));
             };
+            // Of the lease's own generation is none before it is accepted.
+            if authority.is_older_than(&name) {
+                return Err(Error::corrupt(
+                    self.layout.leases().to_string(),
+                    "the newest acceptance is older than a manifest",
+                ));
+            }
             if authority.counts(&name) {
                 accepted.push(name);
             }
@@ -343,8 +377,18 @@ impl Leases<'_> {
 
     /// Which manifests count now; none if there is no acceptance at all.
     pub(crate) async fn authority(self) -> Result<Option<Authority>> {
+        let mut lost = None;
         for _ in 0..LEASE_CLAIM_ATTEMPTS_MAX {
-            let Some(name) = self.list().await?.newest_acceptance() else { return Ok(None) };
+            let name = match self.list().await?.newest_acceptance() {
+                Ok(Some(name)) => name,
+                Ok(None) => return Ok(None),
+                // Or it was cleared away for a newer one while the records were listed.
+                Err(generation) => {
+                    lost = Some(generation);
+                    continue;
+                }
+            };
+            lost = None;
             // Gone between listing and reading: a newer generation cleared it away.
             let Some(record) = self.read(name).await? else { continue };
             let what = self.layout.lease(name).to_string();
@@ -358,6 +402,10 @@ impl Leases<'_> {
                 .ok_or_else(|| Error::corrupt(what, "it accepts what is no manifest"))?;
             accepted.sort_unstable();
             return Ok(Some(Authority { generation: name.generation, accepted }));
+        }
+        if let Some(generation) = lost {
+            let acceptance = LeaseName { generation, number: ACCEPTANCE };
+            return Err(Error::corrupt(self.layout.lease(acceptance).to_string(), "it is missing"));
         }
         Err(Error::LeaseHeld {
             holder: "others that take it at the same time".to_owned(),

@@ -50,7 +50,7 @@ pub use collection::{Collection, CollectionPlan, CollectionReport, PackDecision,
 pub use damaged::{DamagedPack, DamagedPacks};
 pub use error::{Error, Result};
 pub use keyring::VaultKeyring;
-pub use lease::{Lease, LeasePurpose};
+pub use lease::{Lease, LeasePurpose, LeaseRecovery};
 pub use location::{create_location, list_repositories, list_vaults, open_location};
 pub use manifest::{Manifest, ManifestInfo, Manifests, UnreadableManifest};
 pub use master_key::MasterKey;

@@ -42,6 +42,10 @@ pub const PIN_ATTEMPTS_MAX: usize = 8;
 /// Most manifests that one lease can accept, and so most recovery points of one repository.
 pub const MANIFESTS_MAX: usize = 262_144;
 
+/// Generations that a recovery of the lease leaves out: more than were ever claimed without leaving a trace, so that no holder
+/// whose records were lost has the recovery's.
+pub const LEASE_RECOVERY_GAP: u64 = 1_000_000;
+
 /// Times an acquisition is tried again because another holder took the same generation first.
 pub const LEASE_CLAIM_ATTEMPTS_MAX: usize = 8;
 

@@ -308,6 +308,12 @@ impl Repository {
         }
         names.sort_unstable();
         let damage = match self.leases().authority().await {
+            Ok(Some(authority)) if names.iter().any(|name| authority.is_older_than(name)) => {
+                Some(Error::corrupt(
+                    self.inner.layout.leases().to_string(),
+                    "the newest acceptance is older than a manifest",
+                ))
+            }
             Ok(Some(authority)) => {
                 names.retain(|name| Authority::counts(&authority, name));
                 None

@@ -8,6 +8,7 @@ mod choice;
 mod collect;
 mod list;
 mod locate;
+mod recover_lease;
 mod restore;
 mod rotate;
 mod verify;
@@ -41,6 +42,8 @@ enum Verb {
     Export(restore::Export),
     /// Delete what no recovery point needs.
     Collect(collect::Collect),
+    /// Repair the lease of repositories whose records are damaged, so that they can be written again.
+    RecoverLease(recover_lease::RecoverLease),
     /// Give vaults new keys, and wrap them by another master key; the data stays as it is.
     Rotate(rotate::Rotate),
 }
@@ -81,6 +84,7 @@ impl Rescue {
             Verb::Restore(command) => Box::pin(command.run()).await,
             Verb::Export(command) => Box::pin(command.run()).await,
             Verb::Collect(command) => Box::pin(command.run()).await,
+            Verb::RecoverLease(command) => command.run().await,
             Verb::Rotate(command) => command.run().await,
         }
     }

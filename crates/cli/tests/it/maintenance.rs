@@ -229,6 +229,37 @@ async fn a_collection_that_is_killed_loses_nothing_and_is_finished_by_the_next()
 }
 
 #[tokio::test]
+async fn a_damaged_lease_is_told_and_repaired_only_when_asked() -> anyhow::Result<()> {
+    let stored = Stored::make().await?;
+    let (code, value, err) = report(&stored, "recover-lease", &["--dry-run"])?;
+    assert_eq!((code, &value[0]["damage"]), (0, &Value::Null), "{err}");
+    let records = largest_pack(stored.directory.path())?;
+    let records = records.parent().and_then(|packs| packs.parent()).context("no repository")?;
+    let newest = fs::read_dir(records.join("leases"))?.next().context("no lease")??.path();
+    damage(&newest.join("0000000001"))?;
+
+    let (code, value, _) = report(&stored, "recover-lease", &["--dry-run"])?;
+    assert_eq!(code, 1, "{value}");
+    assert!(
+        value[0]["damage"].as_str().is_some_and(|damage| damage.contains("damaged")),
+        "{value}"
+    );
+    let repository = stored.open().await?;
+    let blocked = repository.acquire_lease("t", LeasePurpose::Backup, 0, 1).await;
+    assert!(blocked.is_err(), "nothing was repaired");
+    let (code, value, err) = report(&stored, "recover-lease", &["--yes"])?;
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(value[0]["repaired"]["recoveryPoints"], json!([stored.recovery_point]), "{value}");
+    assert_eq!(value[0]["repaired"]["mayHoldStale"], true, "{value}");
+
+    let next = stored.back_up(Some(&stored.recovery_point)).await?;
+    let (code, value, err) = report(&stored, "verify", &[])?;
+    assert_eq!(code, 0, "{err}: {value}");
+    assert_eq!(value["recoveryPoints"].as_array().map(Vec::len), Some(2));
+    assert_comes_back(&stored, &next, "repaired")
+}
+
+#[tokio::test]
 async fn keys_are_changed_and_the_data_stays() -> anyhow::Result<()> {
     let stored = Stored::make().await?;
     let pack = largest_pack(stored.directory.path())?;
@@ -287,8 +318,13 @@ fn what_makes_no_sense_together_is_a_usage_error() -> anyhow::Result<()> {
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {err}");
         assert!(!err.contains("hunter2"), "{err}");
     }
-    for verb in [&["collect"][..], &["collect", "--yes", "--dry-run"], &["rotate", "--remove-old"]]
-    {
+    let verbs: [&[&str]; 4] = [
+        &["collect"],
+        &["collect", "--yes", "--dry-run"],
+        &["recover-lease"],
+        &["rotate", "--remove-old"],
+    ];
+    for verb in verbs {
         let mut command = coffer();
         command.arg("rescue").args(verb);
         command.args(["--storage", "file:///tmp", "--key-file", "k"]);

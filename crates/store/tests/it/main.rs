@@ -11,6 +11,7 @@ mod destroy;
 mod full_disk;
 mod healing;
 mod keys;
+mod lease_recovery;
 mod leases;
 mod old_repositories;
 mod pins;

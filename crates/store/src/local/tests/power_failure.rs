@@ -14,8 +14,8 @@ use crate::{
 const VAULT: uuid::Uuid = uuid::Uuid::from_u128(0xa11);
 const REPOSITORY: uuid::Uuid = uuid::Uuid::from_u128(0xb22);
 const TTL_MS: u64 = 60_000;
-/// Random outcomes that are tried after each change.
-const RANDOM_TRIES: u64 = 3;
+/// Random outcomes that are tried after each change: every run tries others.
+const RANDOM_TRIES: u64 = 1;
 
 /// The journal syncs nothing for real, which would take most of the time.
 fn journaled(journal: &Arc<Journal>, root: &FsPath) -> Arc<dyn ObjectStore> {
@@ -34,7 +34,7 @@ fn point(number: u32) -> String {
 
 /// Rows that do not compress, some of which every recovery point has.
 fn chunks(number: u32) -> Vec<Vec<u8>> {
-    (0..8_u32)
+    (0..5_u32)
         .map(|chunk| {
             let seed = if chunk % 3 == 0 { chunk } else { number * 100 + chunk };
             let mut bytes = Vec::new();
@@ -154,7 +154,7 @@ async fn whatever_was_not_synced_is_lost_and_nothing_that_was_reported() {
             }
         }
     }
-    assert!(tried > 1_000 && different.len() > 50, "{} outcomes of {tried}", different.len());
+    assert!(tried > 400 && different.len() > 30, "{} outcomes of {tried}", different.len());
 }
 
 /// The same for what is left when nothing but the staging area differs, and the same was reported: it need not be tried again.
