@@ -34,6 +34,9 @@ pub(crate) struct Encoder {
     decompressor: Decompressor<'static>,
     /// What decompressing gives back, for the comparison.
     check: Vec<u8>,
+    /// Byte and bit of the frame that a faulty compressor writes wrongly.
+    #[cfg(test)]
+    fault: Option<(usize, u8)>,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -49,6 +52,8 @@ impl Encoder {
             compressor: Compressor::new(level).map_err(failed)?,
             decompressor: Decompressor::new().map_err(failed)?,
             check: Vec::new(),
+            #[cfg(test)]
+            fault: None,
         })
     }
 
@@ -59,7 +64,12 @@ impl Encoder {
             zstd::zstd_safe::compress_bound(plain.len()).max(plain.len()) + OVERHEAD_BYTES,
         );
         buffer.push(ENCODING_ZSTD);
-        if self.compress(plain, buffer) && buffer.len() - start <= plain.len() {
+        let compressed = self.compress(plain, buffer);
+        #[cfg(test)]
+        if let Some((at, bit)) = self.fault {
+            buffer[start + 1 + at] ^= 1 << bit;
+        }
+        if compressed && buffer.len() - start <= plain.len() {
             return self.verify(plain, &buffer[start + 1..]);
         }
         buffer.truncate(start);

@@ -103,6 +103,37 @@ fn a_frame_that_unpacks_to_more_than_promised_is_stopped() {
     assert!(matches!(error, Error::Corrupt { .. }));
 }
 
+/// A compressor that writes a wrong frame must fail the backup while the rows are still there to be read again.
+#[test]
+fn a_frame_that_gives_other_bytes_is_found_before_it_is_stored() {
+    let plain = b"row of a table\n".repeat(100);
+    let mut encoder = Encoder::new(3).unwrap();
+    let mut encoded = Vec::new();
+    encoder.encode(&plain, &mut encoded).unwrap();
+    assert_eq!(encoded[0], ENCODING_ZSTD);
+    let length = encoded.len();
+    let mut found = 0;
+    for at in 1..length {
+        for bit in 0..8 {
+            let mut faulty = Encoder::new(3).unwrap();
+            faulty.fault = Some((at - 1, bit));
+            let mut buffer = Vec::new();
+            match faulty.encode(&plain, &mut buffer) {
+                Err(error) => {
+                    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+                    found += 1;
+                }
+                // A bit without a meaning, or a frame that grew: what is stored gives the right bytes.
+                Ok(()) => {
+                    let decoded = decode(buffer.into(), plain.len(), || "a frame".to_owned());
+                    assert_eq!(decoded.unwrap(), plain, "byte {at}, bit {bit}");
+                }
+            }
+        }
+    }
+    assert!(found > length, "{found}");
+}
+
 #[test]
 fn ids_are_keyed() {
     let other = DataKeys::new(&Zeroizing::new([4; 32]));
