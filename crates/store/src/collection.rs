@@ -5,7 +5,8 @@
 //! all of them is there a plan. Whatever cannot be read ends the collection before anything is deleted.
 //!
 //! Everything is done under one lease of its own purpose, so that no backup runs meanwhile. A collector that has lost its
-//! lease without noticing does no harm: see [`crate::condemned`]. Only whole packs are deleted, none is repacked.
+//! lease without noticing does no harm: see [`crate::condemned`]. Only whole packs are deleted, none is repacked;
+//! what partly needed packs hold in vain is counted (`docs/decisions/0009-packs-are-not-rewritten.md`).
 
 mod plan;
 
@@ -13,7 +14,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures::TryStreamExt;
 
-use self::plan::{Facts, FoundPack, decide};
+use self::plan::{Facts, FoundPack, NeededPart, decide};
 pub use self::plan::{PackDecision, PackReason};
 use crate::{
     chunk::{ChunkRef, PackId},
@@ -41,8 +42,8 @@ pub struct Collection {
     /// The one that was handed out last and not answered for.
     current: Option<ManifestInfo>,
     current_needs_any: bool,
-    /// For each pack that is needed, the end of the last chunk that is. About 32 bytes each.
-    needed: HashMap<PackId, u64>,
+    /// For each pack that is needed, which of its chunks are. About 80 bytes each, and a bit for each chunk.
+    needed: HashMap<PackId, NeededPart>,
 }
 
 /// What a collection will do.
@@ -70,6 +71,10 @@ pub struct CollectionReport {
     pub kept_packs: u64,
     /// Their bytes.
     pub kept_bytes: u64,
+    /// Of the packs that stay, those that hold also what no recovery point needs any more.
+    pub idle_packs: u64,
+    /// The bytes that they would save if they held only what is needed.
+    pub idle_bytes: u64,
 }
 
 impl CollectionPlan {
@@ -101,15 +106,13 @@ impl Collection {
     /// Says that the manifest handed out last needs this chunk.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if there is none, or for more packs than a repository has.
+    /// [`Error::Invalid`] if there is none, for more packs than a repository has, or for a number that no chunk has.
     pub fn needs(&mut self, chunk: &ChunkRef) -> Result<()> {
         if self.current.is_none() {
             return Err(Error::invalid("there is no manifest that could need a chunk"));
         }
         self.current_needs_any = true;
-        let end = chunk.offset.saturating_add(u64::from(chunk.stored_bytes));
-        let needed = self.needed.entry(chunk.pack).or_default();
-        *needed = end.max(*needed);
+        self.needed.entry(chunk.pack).or_default().add(chunk)?;
         if self.needed.len() > PACKS_MAX {
             return Err(Error::invalid(format!("a repository has at most {PACKS_MAX} packs")));
         }
@@ -249,6 +252,8 @@ impl Repository {
             } else {
                 report.kept_packs += 1;
                 report.kept_bytes += decision.bytes;
+                report.idle_packs += u64::from(decision.idle_bytes > 0);
+                report.idle_bytes += decision.idle_bytes;
             }
         }
         self.leases().check_held(lease).await?;

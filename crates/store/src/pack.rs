@@ -30,6 +30,12 @@ const TRAILER_BYTES: usize = 4 + PACK_END.len();
 /// Read from the end at first: holds the footers of most packs.
 const TAIL_BYTES: u64 = 64 * 1024;
 
+/// Bytes of a pack with that many chunks beside the chunks themselves.
+pub(crate) fn overhead_bytes(chunks: u64) -> u64 {
+    let fixed = HEADER_BYTES + FOOTER_HEAD_BYTES + FOOTER_END.len() + TAG_BYTES + TRAILER_BYTES;
+    chunks.saturating_mul(ENTRY_BYTES as u64).saturating_add(fixed as u64)
+}
+
 /// A pack being filled.
 pub(crate) struct OpenPack {
     id: PackId,

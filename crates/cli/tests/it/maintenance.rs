@@ -179,9 +179,14 @@ async fn garbage_is_listed_with_its_reasons_and_then_deleted() -> anyhow::Result
     ensure!(!going.is_empty() && going.len() < packs.len(), "{planned}");
     assert!(going.iter().all(|pack| pack["reason"] == "unreferenced"), "{planned}");
     assert_eq!(planned[0]["done"], Value::Null);
+    let idle: u64 = packs.iter().filter_map(|pack| pack["idleBytes"].as_u64()).sum();
+    let (code, text, err) = outcome(rescue(&stored, "collect", &["--dry-run"])?)?;
+    assert_eq!(code, 0, "{err}");
+    assert!(text.contains("are not needed but lie beside what is"), "{text}");
     let (code, done, err) = report(&stored, "collect", &["--yes"])?;
     assert_eq!(code, 0, "{err}");
     assert_eq!(done[0]["done"]["deletedPacks"], going.len());
+    assert_eq!(done[0]["done"]["idleBytes"], idle, "{done}");
     let (_, again, _) = report(&stored, "collect", &["--dry-run"])?;
     let left = again[0]["packs"].as_array().context("no packs")?;
     assert_eq!(left.len(), packs.len() - going.len());

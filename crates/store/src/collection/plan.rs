@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::{
-    chunk::PackId,
+    chunk::{ChunkRef, PackId},
     error::{Error, Result},
+    limits::PACK_CHUNKS_MAX,
+    pack,
 };
 
 /// Why a pack stays or goes.
@@ -45,6 +47,51 @@ pub struct PackDecision {
     pub bytes: u64,
     /// Why it stays or goes.
     pub reason: PackReason,
+    /// Of a pack that is needed: so many bytes fewer it would have if it held only the chunks that are. 0 for every other.
+    pub idle_bytes: u64,
+}
+
+/// What of one pack is needed by manifests that count.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NeededPart {
+    /// The end of the last chunk that is.
+    pub(crate) end: u64,
+    /// The bytes of all that are, each counted once.
+    bytes: u64,
+    count: u64,
+    /// A bit for each chunk's number, so that a chunk that many recovery points need is counted once.
+    numbers: Vec<u64>,
+}
+
+impl NeededPart {
+    /// One more chunk, or one that is known already.
+    pub(crate) fn add(&mut self, chunk: &ChunkRef) -> Result<()> {
+        let number = chunk.number as usize;
+        if number >= PACK_CHUNKS_MAX {
+            return Err(Error::invalid(format!(
+                "a pack has at most {PACK_CHUNKS_MAX} chunks, number {number} is referred to"
+            )));
+        }
+        let stored_bytes = u64::from(chunk.stored_bytes);
+        self.end = self.end.max(chunk.offset.saturating_add(stored_bytes));
+        let (word, bit) = (number / 64, 1 << (number % 64));
+        if self.numbers.len() <= word {
+            self.numbers.resize(word + 1, 0);
+        }
+        if let Some(word) = self.numbers.get_mut(word)
+            && *word & bit == 0
+        {
+            *word |= bit;
+            self.count += 1;
+            self.bytes = self.bytes.saturating_add(stored_bytes);
+        }
+        Ok(())
+    }
+
+    /// What a pack of that length would save by holding nothing else.
+    fn idle_bytes(&self, pack_bytes: u64) -> u64 {
+        pack_bytes.saturating_sub(self.bytes.saturating_add(pack::overhead_bytes(self.count)))
+    }
 }
 
 /// A pack that is there.
@@ -63,8 +110,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) generation: u64,
     /// Highest generation of a manifest that counts, 0 for none.
     pub(crate) newest_sealed: u64,
-    /// For each pack that a manifest that counts refers to, the end of the last chunk that it needs.
-    pub(crate) needed: &'a HashMap<PackId, u64>,
+    /// For each pack that a manifest that counts refers to, what of it is needed.
+    pub(crate) needed: &'a HashMap<PackId, NeededPart>,
     /// Packs that earlier collections have announced.
     pub(crate) announced: &'a HashSet<PackId>,
     /// Packs that are on record as damaged.
@@ -81,9 +128,12 @@ pub(crate) fn decide(facts: &Facts<'_>, found: &[FoundPack]) -> Result<Vec<PackD
     let mut needed = 0;
     let mut decisions = Vec::with_capacity(found.len());
     for FoundPack { pack, bytes, stored_ms } in found.iter().copied() {
-        let reason = if let Some(end) = facts.needed.get(&pack) {
+        let mut idle_bytes = 0;
+        let reason = if let Some(part) = facts.needed.get(&pack) {
             needed += 1;
-            if bytes <= *end && !facts.damaged.contains(&pack) {
+            idle_bytes = part.idle_bytes(bytes);
+            let end = part.end;
+            if bytes <= end && !facts.damaged.contains(&pack) {
                 return Err(Error::corrupt(
                     format!("pack {pack}"),
                     format!("it has {bytes} bytes, a recovery point needs more than {end}"),
@@ -101,7 +151,7 @@ pub(crate) fn decide(facts: &Facts<'_>, found: &[FoundPack]) -> Result<Vec<PackD
         } else {
             PackReason::Interrupted
         };
-        decisions.push(PackDecision { pack, bytes, reason });
+        decisions.push(PackDecision { pack, bytes, reason, idle_bytes });
     }
     if needed < facts.needed.len() {
         let there: HashSet<PackId> = found.iter().map(|found| found.pack).collect();
@@ -126,6 +176,10 @@ mod tests {
         PackId::new(generation, [random; 8])
     }
 
+    fn up_to(end: u64) -> NeededPart {
+        NeededPart { end, ..NeededPart::default() }
+    }
+
     fn reason_of(facts: &Facts<'_>, pack: PackId, stored_ms: u64) -> PackReason {
         let mut found = vec![FoundPack { pack, bytes: 100, stored_ms }];
         let others = facts.needed.keys().filter(|other| **other != pack);
@@ -135,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_reason() {
-        let needed = HashMap::from([(pack(2, 1), 99)]);
+        let needed = HashMap::from([(pack(2, 1), up_to(99))]);
         let announced = HashSet::from([pack(2, 1), pack(6, 1), pack(9, 1)]);
         let damaged = HashSet::new();
         let facts = Facts {
@@ -189,7 +243,8 @@ mod tests {
                 found.iter().zip(of).filter(|(_, of)| **of).map(|(found, _)| found.pack).collect()
             };
             let needed: HashSet<PackId> = chosen(&needed);
-            let needed: HashMap<PackId, u64> = needed.into_iter().map(|pack| (pack, 10)).collect();
+            let needed: HashMap<PackId, NeededPart> =
+                needed.into_iter().map(|pack| (pack, up_to(10))).collect();
             let announced: HashSet<PackId> = chosen(&announced);
             let damaged = HashSet::new();
             let facts = Facts {

@@ -82,6 +82,56 @@ async fn only_what_nobody_needs_is_deleted() {
     assert!(objects(&store).await.keys().all(|name| !name.as_ref().contains("/collections/")));
 }
 
+/// What partly needed packs hold in vain is what a repository of only what is needed would be smaller by.
+#[tokio::test]
+async fn what_is_not_needed_beside_what_is_counts_to_the_byte() {
+    let master = MasterKey::generate().unwrap();
+    let store = memory();
+    let found = repository(&store, &master).await.unwrap();
+    let held = lease(&found, "a", 0).await.unwrap();
+    let all = chunks(24, 1);
+    let (_, references) = back_up(&found, &held, &point(1), &all, &[]).await.unwrap();
+    found.release_lease(held).await.unwrap();
+    let whole = collect(&found, "gc", 0, 0).await.unwrap();
+    assert_eq!((whole.idle_packs, whole.idle_bytes), (0, 0), "everything is needed");
+
+    // Every third chunk is needed by two recovery points, the others by none.
+    let (kept, base): (Vec<_>, Vec<_>) = all
+        .iter()
+        .zip(&references)
+        .enumerate()
+        .filter(|(number, _)| number % 3 == 1)
+        .map(|(_, (chunk, reference))| (chunk.clone(), *reference))
+        .unzip();
+    for number in 2..4 {
+        let held = lease(&found, "a", 0).await.unwrap();
+        back_up(&found, &held, &point(number), &kept, &base).await.unwrap();
+        found.release_lease(held).await.unwrap();
+    }
+    let held = found.acquire_lease("d", LeasePurpose::Deletion, 0, TTL_MS).await.unwrap();
+    assert!(found.delete_manifest(&held, &point(1), 0).await.unwrap());
+    found.release_lease(held).await.unwrap();
+    let held = found.acquire_lease("gc", LeasePurpose::Collection, 0, TTL_MS).await.unwrap();
+    let plan = plan_collection(&found, &held, 0, 0).await.unwrap();
+    let mut expected = 0;
+    for decision in plan.decisions() {
+        let needed: BTreeMap<u32, u64> = base
+            .iter()
+            .filter(|reference| reference.pack == decision.pack)
+            .map(|reference| (reference.number, u64::from(reference.stored_bytes)))
+            .collect();
+        // Header, and a footer of as many entries (`docs/format.md` §7).
+        let alone = 56 + needed.values().sum::<u64>() + 12 + 41 * needed.len() as u64 + 8 + 16 + 12;
+        let idle = if needed.is_empty() { 0 } else { decision.bytes - alone };
+        assert_eq!(decision.idle_bytes, idle, "{decision:?}");
+        expected += idle;
+    }
+    let report = found.collect(&held, plan).await.unwrap();
+    assert!(expected > 0 && report.idle_packs > 0 && report.idle_packs <= report.kept_packs);
+    assert_eq!(report.idle_bytes, expected);
+    assert_restores(&found, &point(3), &kept).await;
+}
+
 #[tokio::test]
 async fn whatever_fails_at_whatever_call_nothing_is_lost_and_the_next_one_finishes() {
     let master = MasterKey::generate().unwrap();

@@ -59,6 +59,8 @@ struct Entry {
 struct Pack {
     pack: String,
     bytes: u64,
+    /// Of a pack that stays: bytes that no recovery point needs, and that go with the rest of the pack.
+    idle_bytes: u64,
     goes: bool,
     /// Stable, for programs.
     reason: &'static str,
@@ -71,6 +73,8 @@ struct Done {
     deleted_bytes: u64,
     kept_packs: u64,
     kept_bytes: u64,
+    idle_packs: u64,
+    idle_bytes: u64,
 }
 
 impl Collect {
@@ -160,6 +164,8 @@ impl From<CollectionReport> for Done {
             deleted_bytes: report.deleted_bytes,
             kept_packs: report.kept_packs,
             kept_bytes: report.kept_bytes,
+            idle_packs: report.idle_packs,
+            idle_bytes: report.idle_bytes,
         }
     }
 }
@@ -168,6 +174,7 @@ fn listed(plan: &CollectionPlan) -> Vec<Pack> {
     let pack = |decision: &coffer_store::PackDecision| Pack {
         pack: decision.pack.to_string(),
         bytes: decision.bytes,
+        idle_bytes: decision.idle_bytes,
         goes: decision.reason.deletes(),
         reason: name(decision.reason),
     };
@@ -206,7 +213,11 @@ fn print(entry: &Entry) {
         Some(error) => printer::result(&format!("repository {}: {error}", entry.repository)),
         None => {
             let stays = sum(false);
-            printer::result(&format!("repository {}: {goes}; {stays} stay", entry.repository));
+            let idle = printer::bytes(entry.packs.iter().map(|pack| pack.idle_bytes).sum());
+            printer::result(&format!(
+                "repository {}: {goes}; {stays} stay, of which {idle} are not needed but lie beside what is",
+                entry.repository
+            ));
         }
     }
 }
