@@ -5,7 +5,8 @@
 //! snapshot; read rows, large objects and lists under it, and see that every name meant what it means under it; see that no
 //! type changed the text of its values; wait until the server's log is durable up to the snapshot; seal. The source is never
 //! written to. Until the schema is archived a lock that is
-//! not granted, or a definition that changed, lets go of everything and starts over; after that nothing waits for the
+//! not granted, or a definition that changed, lets go of everything and starts over, and so does a name or a type that
+//! changed while rows were read; what was stored by then is found again. When the schema is archived, nothing waits for the
 //! lock of a table for long, because the session that holds them all reads what a worker can't.
 
 mod candidates;
@@ -74,7 +75,7 @@ pub struct BackupOptions {
     pub zstd_level: i32,
     /// How long one attempt waits for a lock. Whoever queues behind a lock that we wait for waits as long.
     pub lock_timeout: Duration,
-    /// Attempts to get all locks, the snapshot and the schema.
+    /// Attempts to get all locks, the snapshot, the schema, and rows that nothing was changed under.
     pub lock_attempts: u32,
     /// User mappings of foreign servers are kept, with the passwords that are in them. Those left out are named.
     pub user_mappings: bool,

@@ -107,9 +107,9 @@ pub enum Error {
         /// The last attempt's failure.
         message: String,
     },
-    /// Tables were truncated or rewritten between snapshot and lock, or definitions changed, in every attempt.
+    /// Tables were truncated or rewritten between snapshot and lock, or definitions, names or types changed, in every attempt.
     #[error(
-        "tables or definitions were changed while the backup began, {attempts} times in a row: {}",
+        "tables or definitions were changed during the backup, {attempts} times in a row: {}",
         summary(relations)
     )]
     SnapshotRace {

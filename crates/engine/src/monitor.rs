@@ -143,6 +143,13 @@ impl Counters {
         self.items.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Begins to count again.
+    pub fn reset(&self) {
+        for counter in [&self.bytes, &self.rows, &self.items] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// All of them as a progress report.
     #[must_use]
     pub fn progress(&self, phase: Phase) -> Progress {

@@ -40,6 +40,11 @@ impl Reporter {
         self.shared.counters.add_items(items);
     }
 
+    /// What was read does not count: it is read again.
+    pub(super) fn begin_anew(&self) {
+        self.shared.counters.reset();
+    }
+
     pub(super) fn report(&self, phase: Phase, current: Option<String>) {
         let mut progress = self.shared.counters.progress(phase);
         let totals = (

@@ -11,8 +11,8 @@ use crate::check::{self, SourceReport};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::manifest::{
-    DatabaseManifest, ENGINE_FORMAT, ENGINE_FORMAT_SHORT_LISTS, SchemaArchive, Snapshot, Totals,
-    Warning,
+    DatabaseManifest, ENGINE_FORMAT, ENGINE_FORMAT_SHORT_LISTS, Mark, SchemaArchive, Snapshot,
+    Source, Totals, Warning,
 };
 use crate::monitor::{Monitor, Phase};
 use crate::selection;
@@ -34,9 +34,9 @@ pub(super) struct Context {
     pub(super) writer: Writer,
     pub(super) hold: Hold,
     /// A session without a transaction, for what has to be asked of the newest catalog.
-    pub(super) free: Connection,
+    pub(super) free: Arc<Connection>,
     pub(super) names: Names,
-    pub(super) previous: Previous,
+    pub(super) previous: Arc<Previous>,
     pub(super) reporter: Reporter,
     pub(super) cancellers: Cancellers,
     /// Encoding of the database, asked of every COPY.
@@ -65,6 +65,18 @@ struct Examined {
     free: Connection,
     server: Server,
     report: SourceReport,
+}
+
+/// What every attempt goes by.
+struct Known {
+    free: Arc<Connection>,
+    previous: Arc<Previous>,
+    server: Server,
+    report: SourceReport,
+    source: Source,
+    marks: Vec<Mark>,
+    /// What is said whatever the attempt.
+    warnings: Vec<Warning>,
 }
 
 impl Run {
@@ -101,6 +113,7 @@ impl Run {
         taken.map_err(|error| if in_recovery { identity::of_standby(error) } else { error })
     }
 
+    /// Attempts until one reads everything and nothing was changed under it that a snapshot does not keep.
     async fn take_of(self, examined: Examined) -> Result<BackupOutcome> {
         let Examined { free, server, report } = examined;
         let mut warnings = report.warnings.clone();
@@ -111,22 +124,57 @@ impl Run {
             database::marks(&free, server.in_recovery).await?,
             previous.marks(),
         );
+        let known = Known {
+            free: Arc::new(free),
+            previous: Arc::new(previous),
+            server,
+            report,
+            source,
+            marks,
+            warnings,
+        };
+        let mut retry =
+            LockRetry::new(self.request.options.lock_attempts, known.server.in_recovery);
+        let mut anew = 0;
+        let (context, manifest) = loop {
+            match self.attempt(&known, &mut retry, anew).await {
+                Ok(taken) => break taken,
+                // What was stored by then is found again, and not stored twice.
+                Err(error @ Error::SnapshotRace { attempts: 1, .. }) => retry.pause(error).await?,
+                Err(error) => return Err(error),
+            }
+            anew += 1;
+            self.reporter.begin_anew();
+        };
+        self.seal(context, manifest).await
+    }
+
+    /// Everything from the locks to what is to be sealed.
+    async fn attempt(
+        &self,
+        known: &Known,
+        retry: &mut LockRetry,
+        anew: u32,
+    ) -> Result<(Arc<Context>, DatabaseManifest)> {
+        let Known { server, report, .. } = known;
+        let mut warnings = known.warnings.clone();
         let (hold, Archived { mut toc, warnings: said }) =
-            self.hold_and_schema(&free, &server, &report).await?;
+            self.hold_and_schema(known, retry).await?;
         warnings.extend(said);
         let user_mappings = self.request.options.user_mappings;
         warnings.extend(left_out::left_out(&hold.connection, user_mappings).await?);
         if !user_mappings {
             toc = selection::without_user_mappings(toc, &mut warnings)?;
         }
-        if hold.retaken > 0 {
+        let retaken = hold.retaken + anew;
+        if retaken > 0 {
             let message = format!(
-                "the snapshot was taken {} times: tables were rewritten meanwhile",
-                hold.retaken + 1
+                "the snapshot was taken {} times: tables were rewritten, or names or types changed, meanwhile",
+                retaken + 1
             );
             warnings.push(Warning { code: "SnapshotRetaken".to_owned(), message });
         }
-        let context = Arc::new(self.context(&server, hold, free, previous).await?);
+        let context = Arc::new(self.context(known, hold).await?);
         let (tables, mut not_proved) = tables::to_read(&context, server.in_recovery).await?;
         self.reporter.report(Phase::Data, None);
         let options = &self.request.options;
@@ -155,14 +203,14 @@ impl Run {
         stream.finish().await.map_err(Error::store("store lists"))?;
 
         self.reporter.report(Phase::Flush, None);
-        let snapshot = flushed(&context, &server, marks, &mut warnings).await?;
+        let snapshot = flushed(&context, server, known.marks.clone(), &mut warnings).await?;
         let totals = Totals { database_bytes: server.database_bytes, ..totals };
         let manifest = DatabaseManifest {
             engine_format: ENGINE_FORMAT_SHORT_LISTS,
             coffer_version: env!("CARGO_PKG_VERSION").to_owned(),
             recovery_point_id: self.request.recovery_point_id.clone(),
             labels: self.request.labels.clone(),
-            source,
+            source: known.source.clone(),
             snapshot,
             database,
             schema: schema_archive,
@@ -177,7 +225,7 @@ impl Run {
             totals,
         };
         let engine_format = if deep { ENGINE_FORMAT } else { manifest.oldest_format() };
-        self.seal(context, DatabaseManifest { engine_format, ..manifest }).await
+        Ok((context, DatabaseManifest { engine_format, ..manifest }))
     }
 
     async fn examine(&self) -> Result<Examined> {
@@ -204,12 +252,11 @@ impl Run {
     /// Locks, snapshot and schema, again from the beginning while locks are not granted.
     async fn hold_and_schema(
         &self,
-        free: &Connection,
-        server: &Server,
-        report: &SourceReport,
+        known: &Known,
+        retry: &mut LockRetry,
     ) -> Result<(Hold, Archived)> {
         let BackupRequest { source, options, work_dir, .. } = &self.request;
-        let mut retry = LockRetry::new(options.lock_attempts, server.in_recovery);
+        let Known { free, server, report, .. } = known;
         loop {
             let attempt = async {
                 let hold = hold::take(
@@ -244,13 +291,8 @@ impl Run {
         }
     }
 
-    async fn context(
-        &self,
-        server: &Server,
-        hold: Hold,
-        free: Connection,
-        previous: Previous,
-    ) -> Result<Context> {
+    async fn context(&self, known: &Known, hold: Hold) -> Result<Context> {
+        let Known { free, previous, server, .. } = known;
         let options = &self.request.options;
         let writer_options =
             WriterOptions { pack_bytes: options.pack_bytes, zstd_level: options.zstd_level };
@@ -259,10 +301,10 @@ impl Run {
             source: self.request.source.clone(),
             repository: self.repository.clone(),
             writer: writer.map_err(Error::store("begin to write"))?,
-            names: Names::of(&hold.connection, &free).await?,
+            names: Names::of(&hold.connection, free).await?,
             hold,
-            free,
-            previous,
+            free: Arc::clone(free),
+            previous: Arc::clone(previous),
             reporter: self.reporter.clone(),
             cancellers: self.cancellers.clone(),
             encoding: server.encoding.clone(),
@@ -302,7 +344,7 @@ impl Run {
 async fn flushed(
     context: &Context,
     server: &Server,
-    marks: Vec<crate::manifest::Mark>,
+    marks: Vec<Mark>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Snapshot> {
     let Context { hold, free, .. } = context;
