@@ -234,6 +234,8 @@ pub(super) struct LockRetry {
     attempts: u32,
     left: u32,
     started: Instant,
+    /// Attempts that failed because something changed under them.
+    pub(super) races: u32,
 }
 
 /// What a standby says when it ends a query, so that what its primary did can be done there too.
@@ -244,7 +246,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 impl LockRetry {
     /// A standby may end the session that holds the snapshot: there that is a reason to try again as well.
     pub(super) fn new(attempts: u32, in_recovery: bool) -> Self {
-        Self { in_recovery, attempts, left: attempts, started: Instant::now() }
+        Self { in_recovery, attempts, left: attempts, started: Instant::now(), races: 0 }
     }
 
     /// Waits before the next attempt, or returns the error when there is none or another attempt would not help.
@@ -272,6 +274,7 @@ impl LockRetry {
             let waited_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             return Err(Error::LockTimeout { waited_ms, message });
         }
+        self.races += u32::from(matches!(error, Error::SnapshotRace { .. }));
         tracing::info!(
             message,
             left = self.left,

@@ -135,15 +135,13 @@ impl Run {
         };
         let mut retry =
             LockRetry::new(self.request.options.lock_attempts, known.server.in_recovery);
-        let mut anew = 0;
         let (context, manifest) = loop {
-            match self.attempt(&known, &mut retry, anew).await {
+            match self.attempt(&known, &mut retry).await {
                 Ok(taken) => break taken,
                 // What was stored by then is found again, and not stored twice.
                 Err(error @ Error::SnapshotRace { attempts: 1, .. }) => retry.pause(error).await?,
                 Err(error) => return Err(error),
             }
-            anew += 1;
             self.reporter.begin_anew();
         };
         self.seal(context, manifest).await
@@ -154,7 +152,6 @@ impl Run {
         &self,
         known: &Known,
         retry: &mut LockRetry,
-        anew: u32,
     ) -> Result<(Arc<Context>, DatabaseManifest)> {
         let Known { server, report, .. } = known;
         let mut warnings = known.warnings.clone();
@@ -166,10 +163,10 @@ impl Run {
         if !user_mappings {
             toc = selection::without_user_mappings(toc, &mut warnings)?;
         }
-        let retaken = hold.retaken + anew;
+        let retaken = hold.retaken + retry.races;
         if retaken > 0 {
             let message = format!(
-                "the snapshot was taken {} times: tables were rewritten, or names or types changed, meanwhile",
+                "the snapshot was taken {} times: tables were rewritten, or definitions changed, meanwhile",
                 retaken + 1
             );
             warnings.push(Warning { code: "SnapshotRetaken".to_owned(), message });

@@ -22,12 +22,14 @@ pub(crate) struct Listed {
     pub(crate) oid: u32,
     pub(crate) schema: String,
     pub(crate) name: String,
+    /// Number of its file: another when it was restarted or redefined since.
+    pub(crate) file: u32,
 }
 
 /// All sequences of the backup, under the snapshot: permanent ones, then unlogged ones, which a standby can't read.
 pub(crate) async fn sequences(client: &Client) -> Result<(Vec<Listed>, Vec<Listed>)> {
     let sql = format!(
-        "SELECT c.oid, n.nspname::text, c.relname::text, c.relpersistence = 'u' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        "SELECT c.oid, n.nspname::text, c.relname::text, c.relpersistence = 'u', c.relfilenode FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND {USER_SCHEMA} AND (NOT EXISTS (\
              SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 \
                AND d.deptype = 'e') \
@@ -36,7 +38,12 @@ pub(crate) async fn sequences(client: &Client) -> Result<(Vec<Listed>, Vec<Liste
     let found = rows(client, "the list of sequences", &sql, &[]).await?;
     let (mut permanent, mut unlogged) = (Vec::new(), Vec::new());
     for row in &found {
-        let listed = Listed { oid: get(row, 0)?, schema: get(row, 1)?, name: get(row, 2)? };
+        let listed = Listed {
+            oid: get(row, 0)?,
+            schema: get(row, 1)?,
+            name: get(row, 2)?,
+            file: get(row, 4)?,
+        };
         if get(row, 3)? { unlogged.push(listed) } else { permanent.push(listed) }
     }
     Ok((permanent, unlogged))
@@ -46,10 +53,11 @@ pub(crate) async fn sequences(client: &Client) -> Result<(Vec<Listed>, Vec<Liste
 ///
 /// No lock keeps the name of a sequence, so each tells its number along with its position: one that was renamed meanwhile is
 /// read by its new name, and never another that took the old one. `client` must not be in a transaction: a sequence dropped
-/// in between fails its statement.
+/// in between fails its statement. A sequence restarted since the snapshot, as by whoever empties its table, would come back
+/// below the numbers in the rows; unlike `setval` that gives it another file.
 ///
 /// # Errors
-/// [`Error::SnapshotRace`] when a sequence is renamed again and again.
+/// [`Error::SnapshotRace`] when a sequence has another file, or is renamed again and again.
 pub(crate) async fn positions_of(
     client: &Client,
     listed: &[Listed],
@@ -70,6 +78,7 @@ pub(crate) async fn positions_of(
                 _ => by_number(client, listed).await?,
             };
             match position {
+                Some(position) if position.file != Some(listed.file) => return Err(race(listed)),
                 Some(Position { last_value, is_called, .. }) => found.push(Sequence {
                     schema: listed.schema.clone(),
                     name: listed.name.clone(),
@@ -123,6 +132,8 @@ pub(crate) async fn positions(
 #[derive(Debug, Clone, Copy)]
 struct Position {
     oid: u32,
+    /// As of after the position was read; none when it is gone by then.
+    file: Option<u32>,
     last_value: i64,
     is_called: bool,
 }
@@ -145,8 +156,12 @@ async fn by_number(client: &Client, listed: &Listed) -> Result<Option<Position>>
             Err(error) => return Err(error),
         }
     }
+    Err(race(listed))
+}
+
+fn race(listed: &Listed) -> Error {
     let relations = vec![format!("{}.{}", listed.schema, listed.name)];
-    Err(Error::SnapshotRace { attempts: 1, relations })
+    Error::SnapshotRace { attempts: 1, relations }
 }
 
 /// Positions by quoted names, in their order.
@@ -155,7 +170,7 @@ async fn read(client: &Client, names: &[String]) -> Result<Vec<Position>> {
         .iter()
         .enumerate()
         .map(|(at, name)| {
-            format!("SELECT {at}::int8 AS at, tableoid, last_value, is_called FROM {name}")
+            format!("SELECT {at}::int8 AS at, tableoid, last_value, is_called, pg_relation_filenode(tableoid) FROM {name}")
         })
         .collect();
     let sql = format!("{} ORDER BY at", selects.join(" UNION ALL "));
@@ -163,7 +178,12 @@ async fn read(client: &Client, names: &[String]) -> Result<Vec<Position>> {
     values
         .iter()
         .map(|row| {
-            Ok(Position { oid: get(row, 1)?, last_value: get(row, 2)?, is_called: get(row, 3)? })
+            Ok(Position {
+                oid: get(row, 1)?,
+                last_value: get(row, 2)?,
+                is_called: get(row, 3)?,
+                file: get(row, 4)?,
+            })
         })
         .collect()
 }

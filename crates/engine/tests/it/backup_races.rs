@@ -184,6 +184,33 @@ async fn a_sequence_is_read_whatever_it_is_called_by_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_restarted_with_its_table_emptied_is_not_below_the_rows() {
+    let f = live().await;
+    let restart = "BEGIN; DELETE FROM live.t; ALTER SEQUENCE live.q RESTART; COMMIT";
+    let during = f.psql();
+    let monitor = OnPhase::new(Phase::Data, move || drop(during.sql(restart)));
+    assert_nothing_sealed(&f, backup_once_with(&f, monitor).await, "live.q").await;
+    f.sql("INSERT INTO live.t SELECT nextval('live.q') FROM generate_series(1, 5)");
+    let during = f.psql();
+    let monitor = OnPhase::new(Phase::Data, move || drop(during.sql(restart)));
+    let outcome = backup_with(&f, monitor).await.expect("a backup");
+    assert!(retaken(&outcome), "{:?}", outcome.warnings);
+    let manifest = f.manifest(&outcome.recovery_point_id).await;
+    let sequences: Vec<Sequence> = f.list(&manifest.sequences).await;
+    let found: Vec<_> = sequences.iter().map(|s| (s.last_value, s.is_called)).collect();
+    assert_eq!((outcome.totals.content.rows, found), (0, vec![(1, false)]));
+    // When it was read it does no harm any more.
+    f.sql("INSERT INTO live.t SELECT nextval('live.q') FROM generate_series(1, 5)");
+    let during = f.psql();
+    let monitor = OnPhase::new(Phase::LargeObjects, move || drop(during.sql(restart)));
+    let outcome = backup_once_with(&f, monitor).await.expect("a backup");
+    let manifest = f.manifest(&outcome.recovery_point_id).await;
+    let sequences: Vec<Sequence> = f.list(&manifest.sequences).await;
+    let found: Vec<_> = sequences.iter().map(|s| (s.last_value, s.is_called)).collect();
+    assert_eq!((outcome.totals.content.rows, found), (5, vec![(5, true)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_that_changed_under_the_tool_and_changed_back_are_noticed() {
     let f = live().await;
     f.sql(

@@ -230,6 +230,7 @@ async fn every_backup_is_one_consistent_state() {
     let (mut retaken, mut wrong) = (0, Vec::new());
     for number in 0..rounds {
         let (again, found) = round(&f, number, &mut random, &rare).await;
+        eprintln!("round {number}: snapshot taken again: {again}, violations: {}", found.len());
         retaken += u32::from(again);
         wrong.extend(found);
     }
