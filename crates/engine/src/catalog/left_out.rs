@@ -25,10 +25,19 @@ pub(crate) async fn left_out(client: &Client, user_mappings: bool) -> Result<Vec
              CONCURRENTLY or DROP INDEX puts it right"
         )
     });
-    let hidden = if user_mappings { hidden_user_mappings(client).await? } else { Vec::new() };
+    let (hidden, unknown) = match user_mappings {
+        true => hidden_user_mappings(client).await?,
+        false => (Vec::new(), Vec::new()),
+    };
     warn("UserMappingOptionsHidden", hidden, &|names| {
         format!(
             "the role of the backup may not see the options of user mappings, so that they are backed up without any: {names}"
+        )
+    });
+    warn("UserMappingOptionsUnknown", unknown, &|names| {
+        format!(
+            "the role of the backup may not see whether these user mappings have options, and they are backed up without \
+             any; USAGE on their servers tells it: {names}"
         )
     });
     warn("SystemSchemaObjects", in_system_schemas(client).await?, &|names| {
@@ -65,14 +74,31 @@ async fn invalid_indexes(client: &Client) -> Result<Vec<String>> {
     texts(client, "indexes that are not valid", &sql).await
 }
 
-/// The view shows options to whom it trusts with them (`system_views.sql`); to others it shows none, as where there are none.
-async fn hidden_user_mappings(client: &Client) -> Result<Vec<String>> {
-    let sql = "SELECT m.usename || ' on ' || m.srvname FROM pg_user_mappings m JOIN pg_foreign_server s ON s.oid = m.srvid \
+/// Those whose options the role may not see, and those of which it may not even see whether they have any.
+///
+/// `pg_user_mappings` shows options to whom it trusts with them (`system_views.sql`); to others it shows none, as where there
+/// are none. But to whom may use the server, the information schema names the options without their values
+/// (`information_schema.sql`).
+async fn hidden_user_mappings(client: &Client) -> Result<(Vec<String>, Vec<String>)> {
+    let sql = "SELECT m.usename || ' on ' || m.srvname, \
+           pg_has_role(s.srvowner, 'USAGE') OR has_server_privilege(s.oid, 'USAGE') AS may_use_server, \
+           EXISTS (SELECT FROM information_schema.user_mapping_options o WHERE o.foreign_server_name = m.srvname \
+             AND o.authorization_identifier = CASE m.umuser WHEN 0 THEN 'PUBLIC' ELSE m.usename END) AS has_options \
+         FROM pg_user_mappings m JOIN pg_foreign_server s ON s.oid = m.srvid \
          WHERE m.umoptions IS NULL AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) \
            AND NOT (m.umuser <> 0 AND m.usename = current_user \
              AND (pg_has_role(s.srvowner, 'USAGE') OR has_server_privilege(s.oid, 'USAGE'))) \
            AND NOT (m.umuser = 0 AND pg_has_role(s.srvowner, 'USAGE')) ORDER BY 1";
-    texts(client, "user mappings", sql).await
+    let (mut hidden, mut unknown) = (Vec::new(), Vec::new());
+    for row in rows(client, "user mappings", sql, &[]).await? {
+        let (may_use_server, has_options): (bool, bool) = (get(&row, 1)?, get(&row, 2)?);
+        match (has_options, may_use_server) {
+            (true, _) => hidden.push(get(&row, 0)?),
+            (false, true) => {}
+            (false, false) => unknown.push(get(&row, 0)?),
+        }
+    }
+    Ok((hidden, unknown))
 }
 
 /// Tables, views, sequences, functions and types of users among the server's own. Members of extensions come with these;

@@ -20,24 +20,39 @@ async fn what_the_role_may_not_see_is_named() {
          CREATE SUBSCRIPTION incoming CONNECTION 'host=127.0.0.1 port=1 password=secret-of-subscription' PUBLICATION p WITH (connect = false);
          CREATE EXTENSION postgres_fdw; CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1');
          CREATE USER MAPPING FOR clerk SERVER away OPTIONS (user 'far', password 'secret-of-mapping');
-         CREATE USER MAPPING FOR reader SERVER away; CREATE USER MAPPING FOR PUBLIC SERVER away; GRANT USAGE ON FOREIGN SERVER away TO reader",
+         CREATE ROLE guest; CREATE USER MAPPING FOR guest SERVER away OPTIONS (user 'nobody'); CREATE USER MAPPING FOR reader SERVER away;
+         CREATE USER MAPPING FOR PUBLIC SERVER away",
     );
     let reader = f.source_as("reader", "secret-of-reader");
     let outcome = f.run(BackupRequest { source: reader, ..f.request() }).await.expect("a backup");
     let told = of(&outcome.warnings, "ToolWarning");
     assert!(told.len() == 1 && told[0].contains("subscriptions"), "{:?}", outcome.warnings);
-    let hidden = of(&outcome.warnings, "UserMappingOptionsHidden");
-    assert!(
-        hidden.len() == 1 && hidden[0].ends_with(": clerk on away, public on away"),
-        "{hidden:?}"
-    );
+    // Who may not use the server can't tell a mapping with options from one without.
+    let unknown = of(&outcome.warnings, "UserMappingOptionsUnknown");
+    let all = ": clerk on away, guest on away, public on away, reader on away";
+    assert!(unknown.len() == 1 && unknown[0].ends_with(all), "{unknown:?}");
+    assert!(of(&outcome.warnings, "UserMappingOptionsHidden").is_empty());
     assert!(!format!("{outcome:?}").contains("secret-of"), "{outcome:?}");
     let manifest = f.manifest(&outcome.recovery_point_id).await;
     assert_eq!(manifest.warnings, outcome.warnings);
+    // Who may use it is told of those with options, and not of the one without.
+    f.sql("GRANT USAGE ON FOREIGN SERVER away TO reader");
+    let reader = f.source_as("reader", "secret-of-reader");
+    let outcome = f.run(BackupRequest { source: reader, ..f.request() }).await.expect("a backup");
+    let hidden = of(&outcome.warnings, "UserMappingOptionsHidden");
+    let some = ": clerk on away, guest on away";
+    assert!(hidden.len() == 1 && hidden[0].ends_with(some), "{hidden:?}");
+    assert!(of(&outcome.warnings, "UserMappingOptionsUnknown").is_empty());
+    f.sql("ALTER USER MAPPING FOR PUBLIC SERVER away OPTIONS (user 'all')");
+    let reader = f.source_as("reader", "secret-of-reader");
+    let outcome = f.run(BackupRequest { source: reader, ..f.request() }).await.expect("a backup");
+    let hidden = of(&outcome.warnings, "UserMappingOptionsHidden");
+    assert!(hidden.len() == 1 && hidden[0].ends_with(", public on away"), "{hidden:?}");
     // Who may see everything has nothing to be told.
     let (outcome, _) = f.backup().await;
-    assert!(of(&outcome.warnings, "ToolWarning").is_empty());
-    assert!(of(&outcome.warnings, "UserMappingOptionsHidden").is_empty());
+    for code in ["ToolWarning", "UserMappingOptionsHidden", "UserMappingOptionsUnknown"] {
+        assert!(of(&outcome.warnings, code).is_empty(), "{code}");
+    }
 }
 
 #[tokio::test]
