@@ -3,8 +3,10 @@
 //! What holds, always:
 //!
 //! * One exported snapshot serves all workers of a backup; the source is never written to.
-//! * Memory is bounded by workers × a constant, plus about a kilobyte per table; it does not grow with the rows. One exception:
-//!   a row of a table that is no heap is held whole, one at a time.
+//! * Memory is bounded by workers × a constant, plus about a kilobyte per table; it does not grow with the rows. Two exceptions:
+//!   a row of a table that is no heap is held whole, one at a time; and a row with many numbers like `1e100000` in arrays,
+//!   composites or `jsonb`, whose zeros are stored nowhere, is held whole by its worker, up to the server's own limit of a
+//!   gigabyte. Its size is known only when it was written out, and to write out every `jsonb` twice would cost everybody.
 //! * What was backed up is named in the manifest with row counts and content hashes, and what could not be proved is
 //!   named as such.
 //! * A secret is in no argument list, no error and no log line.

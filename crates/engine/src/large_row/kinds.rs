@@ -12,8 +12,8 @@ use crate::session::quote_literal;
 const COMPRESSION_MAX: u64 = 255;
 
 /// How much longer than the value in memory its text can be before COPY's escapes: eight digits for a byte of bits, six
-/// characters for a control character in `jsonb`. The exception are numbers like `1e100000`, in arrays or `jsonb`, whose
-/// zeros are not stored; nobody has many of them in one value.
+/// characters for a control character in `jsonb`. The exception are numbers like `1e100000`, in arrays, composites or `jsonb`,
+/// whose zeros are not stored: a row with many of them is not found to be large, and is read in one message.
 const TEXT_PER_BYTE: u64 = 8;
 
 /// Bytes of a heap's block. Servers can be built with others; almost none is.
