@@ -136,7 +136,7 @@ impl Run {
         let mut retry =
             LockRetry::new(self.request.options.lock_attempts, known.server.in_recovery);
         let (context, manifest) = loop {
-            match self.attempt(&known, &mut retry).await {
+            match Box::pin(self.attempt(&known, &mut retry)).await {
                 Ok(taken) => break taken,
                 // What was stored by then is found again, and not stored twice.
                 Err(error @ Error::SnapshotRace { attempts: 1, .. }) => retry.pause(error).await?,

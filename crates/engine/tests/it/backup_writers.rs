@@ -172,7 +172,7 @@ async fn round(
         rare_from: from[random.random_range(0..from.len())],
         given: AtomicBool::new(false),
     };
-    let open = if round % 2 == 0 { LONG_ONES.len() } else { 0 };
+    let open = if round.is_multiple_of(2) { LONG_ONES.len() } else { 0 };
     let mut long_ones = Vec::new();
     for number in 0..open {
         let phase = phases.now.subscribe();
@@ -182,13 +182,13 @@ async fn round(
     let options = BackupOptions { range_bytes: 64 * 1024, ..request.options };
     let request = BackupRequest { options, ..request };
     let outcome = f.run_with(request, Arc::new(phases), CancellationToken::new()).await;
-    let outcome = outcome.unwrap_or_else(|error| panic!("round {round}: {error:?}"));
+    let outcome = outcome.expect("a backup");
     for long_one in long_ones {
         long_one.await.expect("a long transaction");
     }
     let retaken = outcome.warnings.iter().any(|warning| warning.code == "SnapshotRetaken");
     let restored = f.restore(f.restore_request(&outcome.recovery_point_id, "copy")).await;
-    let restored = restored.unwrap_or_else(|error| panic!("round {round}: {error:?}"));
+    let restored = restored.expect("a restore");
     let copy = |sql: &str| f.server.psql("copy", sql).expect("a check");
     let mut wrong: Vec<_> =
         copy(BROKEN).lines().map(|line| format!("round {round}: {line}")).collect();
@@ -196,9 +196,9 @@ async fn round(
         wrong.push(format!("round {round}: {:?}", restored.proof));
     }
     // Ended before the backup began: there. Ended after it was sealed, or given up: not.
-    let expected = copy(&format!(
-        "SELECT string_agg(round || ends, ' ' ORDER BY round) FROM long_ones WHERE ends = 'done' OR ends = 'schema'"
-    ));
+    let expected = copy(
+        "SELECT string_agg(round || ends, ' ' ORDER BY round) FROM long_ones WHERE ends = 'done' OR ends = 'schema'",
+    );
     let ended: Vec<_> = (0..round).step_by(2).map(|round| format!("{round}done")).collect();
     if expected != ended.join(" ") {
         wrong.push(format!("round {round}: long transactions {expected}"));
