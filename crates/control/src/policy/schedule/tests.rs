@@ -218,7 +218,7 @@ proptest! {
         for probe in probes {
             let at = us("2008-01-01T00:00:00Z") + probe * 86_400_000_000 + 7;
             if at <= until.as_microsecond() {
-                let last = expected.iter().copied().filter(|time| *time <= at).next_back();
+                let last = expected.iter().copied().rfind(|time| *time <= at);
                 prop_assert_eq!(schedule.last_until(at), last);
             }
         }
