@@ -8,6 +8,7 @@
 //! * A write goes to a file below `.staging/`, is synced, hard-linked to its name and the name's directory synced. A
 //!   directory that this process has not yet synced on the way up to the root is synced before.
 //! * Only create-if-absent is offered. Overwriting, renaming and copying are refused.
+//! * What is listed is durable, also where another process made it and died before it had said so.
 //! * A deletion is synced before it is reported, and takes directories with it that it leaves empty.
 //! * Every process stages in a directory of its own, locked while it lives; those of dead processes are removed when a
 //!   location is opened.
@@ -29,7 +30,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt, stream, stream::BoxStream};
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
@@ -166,10 +167,8 @@ impl ObjectStore for LocalStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.reading
-            .list(prefix)
-            .try_filter(|meta| std::future::ready(is_object(&meta.location)))
-            .boxed()
+        let listed = self.reading.list(prefix);
+        self.durably(listed.try_filter(|meta| std::future::ready(is_object(&meta.location))))
     }
 
     fn list_with_offset(
@@ -178,7 +177,7 @@ impl ObjectStore for LocalStore {
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
         let listed = self.reading.list_with_offset(prefix, offset);
-        listed.try_filter(|meta| std::future::ready(is_object(&meta.location))).boxed()
+        self.durably(listed.try_filter(|meta| std::future::ready(is_object(&meta.location))))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -196,7 +195,57 @@ impl ObjectStore for LocalStore {
     }
 }
 
+impl LocalStore {
+    /// Syncs the directory of what is listed before it is handed out. A process that died may have left a name that a power
+    /// failure takes away again, and whoever lists it relies on it: an interrupted backup's packs, a manifest that was sealed.
+    fn durably(
+        &self,
+        listed: impl Stream<Item = Result<ObjectMeta>> + Send + 'static,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (reading, disk) = (self.reading.clone(), Arc::clone(&self.disk));
+        let synced = Arc::new(Mutex::new(HashSet::new()));
+        listed
+            .and_then(move |meta| {
+                let (reading, disk) = (reading.clone(), Arc::clone(&disk));
+                let synced = Arc::clone(&synced);
+                async move {
+                    let path = reading.path_to_filesystem(&meta.location)?;
+                    let Some(parent) = path.parent().map(FsPath::to_owned) else { return Ok(meta) };
+                    let is_new = {
+                        let mut synced = synced.lock().unwrap_or_else(PoisonError::into_inner);
+                        synced.insert(parent.clone())
+                    };
+                    if is_new {
+                        blocking(move || {
+                            disk.sync_found(&parent).map_err(|error| failed("sync", &parent, error))
+                        })
+                        .await?;
+                    }
+                    Ok(meta)
+                }
+            })
+            .boxed()
+    }
+}
+
 impl Disk {
+    /// Syncs a directory that somebody else may have written to. Where nothing can be written, nothing waits to be durable.
+    fn sync_found(&self, directory: &FsPath) -> io::Result<()> {
+        match self.files.sync_directory(directory) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound
+                        | io::ErrorKind::ReadOnlyFilesystem
+                        | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
     fn create(&self, path: &FsPath, payload: &PutPayload) -> io::Result<()> {
         let parent = path.parent().ok_or_else(|| io::Error::other("the name has no directory"))?;
         let staged = self.staged_file()?;

@@ -157,6 +157,25 @@ async fn whatever_was_not_synced_is_lost_and_nothing_that_was_reported() {
     assert!(tried > 400 && different.len() > 30, "{} outcomes of {tried}", different.len());
 }
 
+/// A process that died had made names and not said so. Whoever sees them makes them durable before relying on them.
+#[tokio::test]
+async fn what_a_dead_process_has_left_is_durable_once_it_is_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("packs/of")).unwrap();
+    for name in ["packs/of/one", "packs/of/two", "packs/three"] {
+        fs::write(directory.path().join(name), "whole").unwrap();
+    }
+    let journal = Arc::new(Journal::new(directory.path()));
+    let store = journaled(&journal, directory.path());
+    for listings in 1..=2 {
+        let found: Vec<ObjectMeta> =
+            store.list(Some(&Path::from("packs"))).try_collect().await.unwrap();
+        assert_eq!(found.len(), 3);
+        // One for each directory, in every listing: another process may have died since.
+        assert_eq!(journal.length(), 2 * listings);
+    }
+}
+
 /// The same for what is left when nothing but the staging area differs, and the same was reported: it need not be tried again.
 fn outcome(left: &FsPath, after: usize, reported: &[Reported]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
