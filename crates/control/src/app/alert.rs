@@ -1,7 +1,8 @@
 //! Alerts: what a person should hear of without asking.
 //!
-//! An alert is written in the transaction of what it tells, so that none is lost and none is told of what did not happen. Vaults
-//! whose `azureMonitorAlertSettings` switch alerts on send them; every one is in the log and in the metrics, whatever the setting.
+//! An alert is written in the transaction of what it tells, so that none is lost and none is told of what did not happen. Of
+//! failed jobs and missed backups a vault sends alerts unless its `azureMonitorAlertSettings` switch them off; what may be the
+//! work of an attacker is sent always, since an attacker would begin with the switch. Every one is in the log and in the metrics.
 //! The body is Azure Monitor's common alert schema, which receivers of Azure's alerts understand. It names resources, codes and
 //! times: never a secret, and never what a user's data says.
 
@@ -49,6 +50,17 @@ impl AlertKind {
             Self::StoredDataDamaged => "StoredDataDamaged",
             Self::BackupDataDeleted => "DeleteBackupData",
             Self::SecurityWeakened => "SecurityWeakened",
+        }
+    }
+
+    /// Whether the vault's setting can switch it off.
+    fn can_be_switched_off(self) -> bool {
+        match self {
+            Self::BackupFailed | Self::RestoreFailed | Self::BackupMissed => true,
+            Self::BackupUnusual
+            | Self::StoredDataDamaged
+            | Self::BackupDataDeleted
+            | Self::SecurityWeakened => false,
         }
     }
 
@@ -111,7 +123,8 @@ pub async fn raise(app: &App, tx: &mut Tx, alert: &Alert<'_>) -> Result<(), Erro
         alert = kind, vault = %alert.vault.id, instance = alert.instance.map(ResourceId::as_str), text = alert.text,
         "alert"
     );
-    if app.config.alerts.webhook_url.is_none() || !wants_alerts(alert.vault) {
+    let is_off = alert.kind.can_be_switched_off() && !wants_alerts(alert.vault);
+    if app.config.alerts.webhook_url.is_none() || is_off {
         return Ok(());
     }
     if db::alert::count(&mut **tx).await? >= WAITING_MAX {
@@ -125,6 +138,63 @@ pub async fn raise(app: &App, tx: &mut Tx, alert: &Alert<'_>) -> Result<(), Erro
     db::alert::insert(tx, &id.to_string(), &body, now_us).await?;
     app.duties.wake_alerts();
     Ok(())
+}
+
+/// Tells that a protection of the vault was weakened, if the change from one body of its row to the other does that.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn raise_if_weakened(
+    app: &App,
+    tx: &mut Tx,
+    before: &Resource,
+    after: &Resource,
+) -> Result<(), Error> {
+    let weaker = weakened(&before.body["properties"], &after.body["properties"]);
+    if weaker.is_empty() {
+        return Ok(());
+    }
+    let text = format!("Changed on the vault: {}.", weaker.join(", "));
+    let alert = Alert {
+        kind: AlertKind::SecurityWeakened,
+        vault: after,
+        instance: None,
+        job: None,
+        codes: None,
+        text,
+    };
+    raise(app, tx, &alert).await
+}
+
+/// What of two states of a vault's properties is weaker in the second.
+fn weakened(before: &Value, after: &Value) -> Vec<&'static str> {
+    let word = |properties: &Value, path: &str| {
+        properties.pointer(path).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase()
+    };
+    let mut found = Vec::new();
+    let soft_delete = "/securitySettings/softDeleteSettings/state";
+    if word(before, soft_delete) != "off" && word(after, soft_delete) == "off" {
+        found.push("soft delete was turned off");
+    }
+    let days = |properties: &Value| {
+        let days = "/securitySettings/softDeleteSettings/retentionDurationInDays";
+        properties.pointer(days).and_then(Value::as_f64)
+    };
+    if let (Some(before), Some(after)) = (days(before), days(after))
+        && after < before
+    {
+        found.push("what is soft deleted is kept for fewer days");
+    }
+    let immutability = "/securitySettings/immutabilitySettings/state";
+    let is_on = |word: String| word == "unlocked" || word == "locked";
+    if is_on(word(before, immutability)) && !is_on(word(after, immutability)) {
+        found.push("immutability was turned off");
+    }
+    let alerts = "/monitoringSettings/azureMonitorAlertSettings/alertsForAllJobFailures";
+    if word(before, alerts) != "disabled" && word(after, alerts) == "disabled" {
+        found.push("alerts of failed jobs were turned off");
+    }
+    found
 }
 
 /// `azureMonitorAlertSettings.alertsForAllJobFailures`; alerts are on unless it is `Disabled`, as in Azure.
@@ -195,6 +265,27 @@ mod tests {
             |word: &str| json!({"azureMonitorAlertSettings": {"alertsForAllJobFailures": word}});
         assert!(wants_alerts(&vault(setting("Enabled"))));
         assert!(!wants_alerts(&vault(setting("Disabled"))));
+    }
+
+    #[test]
+    fn only_what_is_weaker_is_told() {
+        let strong = json!({
+            "securitySettings": {
+                "softDeleteSettings": {"state": "On", "retentionDurationInDays": 30.0},
+                "immutabilitySettings": {"state": "Unlocked"}
+            },
+            "monitoringSettings": {"azureMonitorAlertSettings": {"alertsForAllJobFailures": "Enabled"}}
+        });
+        let weak = json!({
+            "securitySettings": {
+                "softDeleteSettings": {"state": "Off", "retentionDurationInDays": 14.0},
+                "immutabilitySettings": {"state": "Disabled"}
+            },
+            "monitoringSettings": {"azureMonitorAlertSettings": {"alertsForAllJobFailures": "Disabled"}}
+        });
+        assert_eq!(weakened(&strong, &weak).len(), 4);
+        assert!(weakened(&weak, &strong).is_empty());
+        assert!(weakened(&strong, &strong).is_empty());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::{
     names, vault_require, vault_require_usable,
 };
 use crate::app::App;
+use crate::app::alert;
 use crate::config::location_key;
 use crate::db::{self, NewResource, Page, Paged, Resource, Tx};
 use crate::error::Error;
@@ -263,8 +264,10 @@ async fn update(
         purge_now(&mut tx, &existing.id, now_us).await?;
     }
     after.properties.provisioning_state = Some("Updating".to_owned());
+    let was = existing.clone();
     existing.body = row_body(&after, &state)?;
     db::resource_update(&mut tx, &mut existing, now_us).await?;
+    alert::raise_if_weakened(app, &mut tx, &was, &existing).await?;
     let operation = call
         .begin(&mut tx, &existing, Wanted::of_vault(OperationKind::UpdateVault), now_us)
         .await?;

@@ -69,7 +69,18 @@ struct Checkpoint {
     retention: PolicyRetention,
     #[serde(default)]
     scheduled_us: Option<i64>,
+    /// When the attempt began that may have sealed the recovery point, by our own clock.
+    #[serde(default)]
+    begun_us: i64,
     taken: Option<Taken>,
+}
+
+impl Checkpoint {
+    /// The time of the snapshot, as far as it lies within the attempt by our own clock: one that the server's clock puts
+    /// elsewhere would make the recovery point end too early, or be taken for the newest.
+    fn taken_us(&self, manifest: &DatabaseManifest, now_us: i64) -> i64 {
+        manifest.snapshot.taken_at_unix_us.min(now_us).max(self.begun_us)
+    }
 }
 
 /// What the conclusion writes down.
@@ -197,6 +208,7 @@ impl Backup {
             repository_guid: state.repository_guid,
             retention,
             scheduled_us: input.scheduled_us,
+            begun_us: run.now_us(),
             taken: None,
         })?;
         Ok(())
@@ -225,9 +237,12 @@ impl Backup {
             &self.app.clock,
             &stop,
             async |lease| -> Result<Taken, Failure> {
-                if let Some(taken) = sealed_before(&repository, &checkpoint).await? {
+                let now_us = self.app.clock.now_us();
+                if let Some(taken) = sealed_before(&repository, &checkpoint, now_us).await? {
                     return Ok(taken);
                 }
+                checkpoint.begun_us = now_us;
+                run.save_checkpoint(&checkpoint).await?;
                 let access = datasource_access(
                     &self.app,
                     &operation.vault,
@@ -261,15 +276,18 @@ impl Backup {
                 })?;
                 run.crash_point("take:sealed");
                 let manifest = manifest(&repository, &checkpoint).await?;
+                let completed_us = self.app.clock.now_us();
+                let taken_us = checkpoint.taken_us(&manifest, completed_us);
+                let stats = &outcome.stats;
                 Ok(Taken {
-                    taken_us: outcome.taken_at_unix_us,
+                    taken_us,
                     transferred_bytes: monitor.bytes_done(),
                     warnings: outcome
                         .warnings
                         .iter()
                         .map(|w| job_warning(w, &access.place.database))
                         .collect(),
-                    body: describe(&checkpoint, &manifest, &outcome.stats, self.app.clock.now_us()),
+                    body: describe(&checkpoint, &manifest, stats, taken_us, completed_us),
                 })
             },
         )
@@ -375,6 +393,7 @@ async fn note_upkeep(
 async fn sealed_before(
     repository: &Repository,
     checkpoint: &Checkpoint,
+    now_us: i64,
 ) -> Result<Option<Taken>, Failure> {
     let id = &checkpoint.recovery_point_id;
     let manifests =
@@ -387,15 +406,16 @@ async fn sealed_before(
         "an earlier run has sealed the recovery point; it is recorded now"
     );
     let manifest = manifest(repository, checkpoint).await?;
+    let taken_us = checkpoint.taken_us(&manifest, now_us);
     Ok(Some(Taken {
-        taken_us: manifest.snapshot.taken_at_unix_us,
+        taken_us,
         transferred_bytes: manifest.totals.content.text_bytes,
         warnings: manifest
             .warnings
             .iter()
             .map(|w| job_warning(w, &manifest.source.database))
             .collect(),
-        body: describe(checkpoint, &manifest, &info.stats, manifest.snapshot.taken_at_unix_us),
+        body: describe(checkpoint, &manifest, &info.stats, taken_us, taken_us),
     }))
 }
 
@@ -413,13 +433,14 @@ fn describe(
     checkpoint: &Checkpoint,
     manifest: &DatabaseManifest,
     stats: &WriterStats,
+    taken_us: i64,
     completed_us: i64,
 ) -> RecoveryPointBody {
     RecoveryPointBody {
         retention_tag: checkpoint.retention.tag.clone(),
         retention_tag_version: checkpoint.retention.tag_version.clone(),
         policy_name: checkpoint.retention.policy_name.clone(),
-        expiry_us: checkpoint.retention.expiry_us(manifest.snapshot.taken_at_unix_us),
+        expiry_us: checkpoint.retention.expiry_us(taken_us),
         completed_us,
         server_version: manifest.source.server_version.clone(),
         database: manifest.source.database.clone(),

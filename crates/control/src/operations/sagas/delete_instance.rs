@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coffer_azure::ResourceId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::configure_protection::set_error;
 use super::instance_repository::{destroy_repository, instance_resource};
+use crate::app::alert::{self, Alert, AlertKind};
 use crate::app::dataprotection::instance_row::{deleted_id, set_state};
 use crate::app::dataprotection::protection_state::ProtectionState;
 use crate::app::dataprotection::state::{Deletion, InstanceState, read_state, write_state};
@@ -23,6 +25,7 @@ use crate::clock::SECOND_US;
 use crate::db::{self, NewResource, Tx};
 use crate::error::Error;
 use crate::operations::{Failure, OperationKind, Outcome, Run, Saga, request_cancellation};
+use crate::policy::schedule::shown;
 
 pub(super) const STEPS: &[&str] = &["stop_work", "decide", "destroy_data"];
 
@@ -104,6 +107,8 @@ impl Saga for DeleteInstance {
             }
         }
         db::resource_delete(tx, &resource).await?;
+        let kept_us = run.checkpoint::<Checkpoint>()?.keep_for_us;
+        self.tell(tx, run, &resource.id, kept_us.map(|us| now_us.saturating_add(us))).await?;
         let mut state: InstanceState = read_state(&resource.body)?;
         let Some(keep_for_us) = run.checkpoint::<Checkpoint>()?.keep_for_us else {
             return db::recovery_point::delete_all(tx, state.repository_guid).await;
@@ -125,6 +130,28 @@ impl Saga for DeleteInstance {
 }
 
 impl DeleteInstance {
+    /// Somebody should hear of it who did not ask for it.
+    async fn tell(
+        &self,
+        tx: &mut Tx,
+        run: &Run,
+        instance: &ResourceId,
+        purge_us: Option<i64>,
+    ) -> Result<(), Error> {
+        let Some(vault) = db::resource_get(&mut **tx, &run.operation().vault).await? else {
+            return Ok(());
+        };
+        let text = match purge_us {
+            Some(us) => format!(
+                "A backup instance was deleted. It can be undeleted until {}; then its data goes.",
+                shown(us)
+            ),
+            None => "A backup instance was deleted with its data.".to_owned(),
+        };
+        let alert = Alert::of_instance(AlertKind::BackupDataDeleted, &vault, instance, text);
+        alert::raise(&self.app, tx, &alert).await
+    }
+
     async fn was_never_protected(&self, run: &Run) -> Result<bool, Failure> {
         let Some(instance) = &run.operation().instance else { return Ok(false) };
         let (resource, state) = instance_resource(&self.app, instance).await?;

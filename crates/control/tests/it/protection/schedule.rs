@@ -224,8 +224,84 @@ async fn what_was_missed_is_made_up_for_once_and_somebody_is_told() {
     let patched = estate.harness.call(Method::PATCH, &estate.vault, Some(quiet)).await;
     assert!(patched.status.is_success(), "{:#}", patched.body);
     estate.follow(&patched).await;
+    // That itself is told, as is a deletion: an attacker would begin with the switch.
+    let alerts = receiver.alerts(3).await;
+    assert_eq!(alerts[2]["data"]["essentials"]["alertRule"], "SecurityWeakened", "{:#}", alerts[2]);
     estate.backup(&instance).await;
-    assert_eq!(receiver.alerts(2).await.len(), 2);
+    let answer = estate.harness.call(Method::DELETE, &instance, None).await.expect(202);
+    estate.follow(&answer).await;
+    let alerts = receiver.alerts(4).await;
+    assert_eq!(alerts[3]["data"]["essentials"]["alertRule"], "DeleteBackupData", "{:#}", alerts[3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_unlike_those_before_it_says_so() {
+    let mut estate = estate(|_| {}).await;
+    let grow = "INSERT INTO purchase (customer, total) SELECT 1 + i % 500, i FROM generate_series(1, 50000) i";
+    estate.postgres.psql("shop", grow).unwrap();
+    let instance = estate.protect("pg-shop", "shop").await;
+    for _ in 0..5 {
+        let job = estate.backup(&instance).await;
+        assert_eq!(job["properties"]["status"], "Completed", "{job:#}");
+    }
+    estate.postgres.psql("shop", "DELETE FROM purchase WHERE id % 4 > 0").unwrap();
+    let job = estate.backup(&instance).await;
+    assert_eq!(job["properties"]["status"], "CompletedWithWarnings", "{job:#}");
+    let text = job["properties"].to_string();
+    assert!(text.contains("BackupUnusual") && text.contains("backups before had about"), "{job:#}");
+    let newest = estate.recovery_points(&instance).await;
+    assert_eq!(newest.len(), 6, "it is a recovery point like any other");
+    estate.later(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_year_goes_by_in_seconds_and_leaves_what_the_policy_wants() {
+    let mut estate = estate(|_| {}).await;
+    estate.postgres.create_database("small").unwrap();
+    estate.postgres.psql("small", "CREATE TABLE t AS SELECT 1 AS a").unwrap();
+    let policy = format!("{}/backupPolicies/weekly", estate.vault);
+    let mut body = estate.harness.call(Method::GET, &policy, None).await.expect(200).body;
+    body["properties"]["policyRules"][1]["lifecycles"][0]["deleteAfter"]["duration"] = json!("P4W");
+    let body = json!({"properties": body["properties"]});
+    estate.harness.call(Method::PUT, &policy, Some(body)).await.expect(200);
+    let instance = estate.protect("pg-small", "small").await;
+    let mut months = std::collections::BTreeSet::new();
+    for week in 1..=52 {
+        estate.next_sunday(Duration::from_secs(1)).await;
+        estate.backups().await;
+        let points = estate.recovery_points(&instance).await;
+        let newest = points[0]["properties"]["recoveryPointTime"].as_str().unwrap().to_owned();
+        let is_first = months.insert(newest[..7].to_owned());
+        let tag = if is_first { "Monthly" } else { "Default" };
+        assert_eq!(points[0]["properties"]["retentionTagName"], tag, "week {week}, {newest}");
+    }
+    estate.later(Duration::from_secs(3600)).await;
+    let points = estate.recovery_points(&instance).await;
+    let of = |tag: &str| {
+        points.iter().filter(|point| point["properties"]["retentionTagName"] == tag).count()
+    };
+    // A year after the first of them has gone by, less the days before the first Sunday.
+    assert!((months.len() - 1..=months.len()).contains(&of("Monthly")), "{}", of("Monthly"));
+    assert!((3..=4).contains(&of("Default")), "{}", of("Default"));
+    let app = estate.harness.service().app();
+    let next = coffer_control::db::schedule::next_due_us(app.db.read()).await.unwrap().unwrap();
+    assert!(next > app.clock.now_us(), "nothing is left over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_begun_once_however_many_look() {
+    let mut estate = estate(|_| {}).await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    let app = Arc::clone(estate.harness.service().app());
+    let now = app.clock.now_seconds();
+    let week = i64::try_from(WEEK.as_secs()).unwrap();
+    let left = week - (now - FIRST_SUNDAY).rem_euclid(week);
+    app.clock.advance(Duration::from_secs(u64::try_from(left).unwrap() + 1));
+    let rounds = (0..8).map(|_| coffer_control::background::run_round(&app));
+    futures::future::join_all(rounds).await;
+    estate.later(Duration::ZERO).await;
+    assert_eq!(estate.backups().await.len(), 1);
+    assert_eq!(estate.recovery_points(&instance).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
