@@ -7,6 +7,8 @@ use async_trait::async_trait;
 
 use crate::app::dataprotection::instance_row::{set_state, state_of};
 use crate::app::dataprotection::protection_state::ProtectionState;
+use crate::app::dataprotection::state::{InstanceState, read_state};
+use crate::db::upkeep::Duty;
 use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::operations::{Failure, OperationKind, Outcome, Run, Saga};
@@ -42,6 +44,11 @@ impl Saga for ChangeProtection {
             _ => ProtectionState::ProtectionConfigured,
         };
         set_state(&mut resource.body, state);
+        let repository = read_state::<InstanceState>(&resource.body)?.repository_guid;
+        // What has ended while everything was kept goes now, and not when somebody happens to look.
+        let now_us = run.now_us();
+        let duty = Duty::Retention;
+        db::upkeep::bring_forward(tx, duty, repository, &resource.id, now_us).await?;
         db::schedule::look_again(tx, instance, run.now_us()).await?;
         db::resource_update(tx, &mut resource, run.now_us()).await
     }
