@@ -12,6 +12,13 @@ use crate::trigger::TriggerContext;
 pub struct BaseBackupPolicyResource {
     /// What it says.
     pub properties: BaseBackupPolicy,
+    /// Requests to the resource guard that allow this change. Azure has no place for them: ours.
+    #[serde(
+        rename = "resourceGuardOperationRequests",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub resource_guard_operation_requests: Option<Vec<String>>,
     /// Its id; ignored in requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,

@@ -26,6 +26,7 @@ pub mod operation_status;
 pub mod page;
 pub mod postgres_server;
 pub mod recovery_point;
+pub mod resource_guard;
 pub mod resource_id;
 pub mod restore_request;
 pub mod role;
@@ -80,6 +81,11 @@ pub use page::Page;
 pub use recovery_point::{
     AzureBackupDiscreteRecoveryPoint, AzureBackupRecoveryPoint, AzureBackupRecoveryPointResource,
     RecoveryPointDataStoreDetails, RecoveryPointState,
+};
+pub use resource_guard::{
+    DppBaseResource, PatchResourceGuardInput, ResourceGuard, ResourceGuardOperation,
+    ResourceGuardOperationDetail, ResourceGuardProxyBase, ResourceGuardProxyBaseResource,
+    ResourceGuardResource, UnlockDeleteRequest, UnlockDeleteResponse,
 };
 pub use resource_id::{ResourceId, ResourceIdError};
 pub use restore_request::{

@@ -26,6 +26,11 @@ const REQUESTS: &[(&str, Decode)] = &[
         decode::<azure::AzureBackupRestoreRequest>,
     ),
     ("PolicyCRUD/CreateOrUpdateBackupPolicy.json", decode::<azure::BaseBackupPolicyResource>),
+    ("ResourceGuardCRUD/PutResourceGuard.json", decode::<azure::ResourceGuardResource>),
+    (
+        "ResourceGuardProxyCRUD/UnlockDeleteResourceGuardProxy.json",
+        decode::<azure::UnlockDeleteRequest>,
+    ),
     ("VaultCRUD/PatchBackupVaultWithCMK.json", decode::<azure::PatchResourceRequestInput>),
     ("VaultCRUD/PutBackupVaultWithCMK.json", decode::<azure::BackupVaultResource>),
 ];

@@ -91,6 +91,8 @@ fn response_of(exchange: &Exchange) -> Option<fn(&str, &Value)> {
         ("backupVaults/operationStatus" | "locations/operationStatus", false) => {
             Some(round_trip::<azure::OperationResource>)
         }
+        ("resourceGuards", false) => Some(round_trip::<azure::ResourceGuardResource>),
+        ("resourceGuards", true) => Some(round_trip::<azure::Page<azure::ResourceGuardResource>>),
         ("locations/operationResults", false) => {
             Some(round_trip::<azure::OperationJobExtendedInfo>)
         }
@@ -132,6 +134,7 @@ fn recorded_requests_decode() {
         let request = exchange.request.clone();
         let result = match (exchange.method.as_str(), exchange.route.as_str()) {
             ("PUT", "backupVaults") => decodes::<azure::BackupVaultResource>(request),
+            ("PUT", "resourceGuards") => decodes::<azure::ResourceGuardResource>(request),
             ("PUT", "backupVaults/backupPolicies") => {
                 decodes::<azure::BaseBackupPolicyResource>(request)
             }
@@ -158,6 +161,9 @@ fn members_are_written_in_the_services_order() {
         let encoded = match (exchange.route.as_str(), exchange.status) {
             ("backupVaults", 200 | 201) if exchange.response.get("value").is_none() => {
                 encoded::<azure::BackupVaultResource>(&exchange.response)
+            }
+            ("resourceGuards", 200) if exchange.response.get("properties").is_some() => {
+                encoded::<azure::ResourceGuardResource>(&exchange.response)
             }
             ("backupVaults/backupPolicies", 200) if exchange.response.is_object() => {
                 encoded::<azure::BaseBackupPolicyResource>(&exchange.response)
