@@ -1,7 +1,7 @@
 //! Who calls: the bearer token, and what a caller without a good one is told.
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderName};
 
 use crate::app::App;
 use crate::db::principal;
@@ -11,11 +11,17 @@ use crate::identity::token::{Audience, unauthenticated};
 
 /// Longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8192;
+/// Most tokens that come beside the caller's, as in Azure.
+const AUXILIARY_TOKENS_MAX: usize = 3;
+const AUXILIARY: HeaderName = HeaderName::from_static("x-ms-authorization-auxiliary");
 
 /// The bearer token of a request.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
+    bearer_of(headers.get(AUTHORIZATION)?.to_str().ok()?)
+}
+
+fn bearer_of(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && token.len() <= TOKEN_BYTES_MAX).then(|| token.trim())
 }
 
@@ -35,6 +41,36 @@ pub(super) async fn caller(
                 .to_owned(),
         ));
     };
+    token_caller(app, token, audiences).await
+}
+
+/// Those whose tokens came beside the caller's, separated by commas or semicolons: each is checked as the caller's is.
+///
+/// # Errors
+/// As [`caller`], also for one bad token among good ones.
+pub(super) async fn auxiliaries(app: &App, headers: &HeaderMap) -> Result<Vec<Caller>, Error> {
+    let refused = |what: &str| {
+        unauthenticated(
+            "AuthenticationFailed",
+            format!("Authentication failed. The '{AUXILIARY}' header {what}."),
+        )
+    };
+    let mut callers = Vec::new();
+    for value in headers.get_all(AUXILIARY) {
+        let value = value.to_str().map_err(|_| refused("has characters that no token has"))?;
+        for part in value.split([',', ';']).filter(|part| !part.trim().is_empty()) {
+            let token =
+                bearer_of(part).ok_or_else(|| refused("has something else than bearer tokens"))?;
+            if callers.len() == AUXILIARY_TOKENS_MAX {
+                return Err(refused("has too many tokens"));
+            }
+            callers.push(token_caller(app, token, &[Audience::Management]).await?);
+        }
+    }
+    Ok(callers)
+}
+
+async fn token_caller(app: &App, token: &str, audiences: &[Audience]) -> Result<Caller, Error> {
     let caller = app.identity.token_check(token, audiences, app.clock.now_seconds())?;
     if principal::get(app.db.read(), &caller.principal_id).await?.is_none() {
         return Err(unauthenticated(

@@ -148,6 +148,7 @@ pub async fn operation_results(
 fn call(request: &ArmRequest) -> Call<'_> {
     Call {
         caller: &request.caller,
+        auxiliaries: &[],
         api_version: &request.api_version,
         activity_id: &request.activity_id,
     }

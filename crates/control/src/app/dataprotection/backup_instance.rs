@@ -6,13 +6,14 @@ use coffer_azure::{BackupInstance, BackupInstanceResource, ResourceId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::critical_operation::CriticalOperation;
 use super::datasource::{self, ClaimFor};
 use super::instance_request::{Requested, check};
 use super::protection_state::{Decision, InstanceAction, ProtectionState, decide};
 use super::state::{InstanceState, read_state, write_state};
 use super::vault_security::Immutability;
 use super::{
-    Call, INSTANCE_KIND, Wanted, backup_policy, backup_vault, errors, instance_row, names,
+    Call, INSTANCE_KIND, Wanted, backup_policy, backup_vault, errors, guarded, instance_row, names,
     vault_properties, vault_require, vault_require_usable,
 };
 use crate::app::App;
@@ -126,6 +127,8 @@ pub async fn delete(
         Decision::Nothing => return Ok(None),
         Decision::Refused(reason) => return Err(errors::state_refuses(reason)),
     }
+    let operation = CriticalOperation::DeleteInstance;
+    guarded::require_unlocked(&mut tx, &vault.id, operation, &instance.id, now_us).await?;
     require_mutable(&mut tx, &vault, &instance).await?;
     instance_row::set_state(&mut instance.body, ProtectionState::SoftDeleting);
     db::resource_update(&mut tx, &mut instance, now_us).await?;
@@ -212,6 +215,11 @@ async fn update(
     }
     if let Decision::Refused(reason) = decide(before, InstanceAction::Update) {
         return Err(errors::state_refuses(reason));
+    }
+    if requested.changes_policy(&existing)? {
+        let requests = requested.requests.as_deref();
+        let operation = CriticalOperation::ModifyPolicy;
+        guarded::require_consent(app, call, &mut tx, &vault.id, operation, requests).await?;
     }
     if before == ProtectionState::ProtectionError {
         datasource::claim(&mut tx, &existing.id, &requested.datasource, ClaimFor::Protect).await?;

@@ -6,11 +6,12 @@ use coffer_azure::{
 };
 use serde_json::json;
 
+use super::critical_operation::CriticalOperation;
 use super::protection_state::ProtectionState;
 use super::state::{InstanceState, read_state};
 use super::{
-    Call, INSTANCE_KIND, POLICY_KIND, errors, instance_row, names, vault_require,
-    vault_require_usable,
+    Call, INSTANCE_KIND, POLICY_KIND, errors, guarded, instance_row, names, policy_change,
+    vault_require, vault_require_usable,
 };
 use crate::app::App;
 use crate::db::{self, NewResource, Page, Paged, Resource, Tx};
@@ -20,7 +21,7 @@ use crate::policy::rules;
 /// Creates a policy or replaces its rules. `body` is read after the caller was authorized.
 ///
 /// # Errors
-/// Not allowed; the policy is not usable; the vault is absent; the database fails.
+/// Not allowed; the vault's resource guard does not consent to what is taken away; the policy is not usable; the vault is absent; the database fails.
 pub async fn put(
     app: &App,
     call: Call<'_>,
@@ -28,12 +29,14 @@ pub async fn put(
     body: impl FnOnce() -> Result<BaseBackupPolicyResource, Error> + Send,
 ) -> Result<Resource, Error> {
     call.authorize(app, "backupVaults/backupPolicies/write", id).await?;
-    let BaseBackupPolicy::BackupPolicy(mut policy) = body()?.properties;
+    let body = body()?;
+    let requests = body.resource_guard_operation_requests;
+    let BaseBackupPolicy::BackupPolicy(mut policy) = body.properties;
     names::check_policy_name(id.name()).map_err(errors::invalid_input)?;
     rules::check(&policy).map_err(errors::invalid_input)?;
     complete(&mut policy);
-    let properties =
-        serde_json::to_value(BaseBackupPolicy::BackupPolicy(policy)).map_err(Error::internal)?;
+    let properties = serde_json::to_value(BaseBackupPolicy::BackupPolicy(policy.clone()))
+        .map_err(Error::internal)?;
     let body = json!({ "properties": properties });
 
     let now_us = app.clock.now_us();
@@ -44,6 +47,12 @@ pub async fn put(
         None => db::resource_insert(&mut tx, NewResource { id: id.clone(), body, now_us }).await?,
         Some(existing) if existing.body == body => return Ok(existing),
         Some(mut existing) => {
+            if policy_change::takes_away(&read(&existing)?, &policy)
+                && used_by(&mut tx, &vault, id).await?.is_some()
+            {
+                let (operation, requests) = (CriticalOperation::ModifyPolicy, requests.as_deref());
+                guarded::require_consent(app, call, &mut tx, &vault, operation, requests).await?;
+            }
             existing.body = body;
             db::resource_update(&mut tx, &mut existing, now_us).await?;
             db::schedule::look_again_all(&mut tx, id, now_us).await?;
@@ -119,8 +128,12 @@ pub(super) async fn require(tx: &mut Tx, id: &ResourceId) -> Result<BackupPolicy
     let Some(resource) = db::resource_get(&mut **tx, id).await? else {
         return Err(errors::invalid_input(format!("The backup policy '{id}' does not exist.")));
     };
+    read(&resource)
+}
+
+fn read(row: &Resource) -> Result<BackupPolicy, Error> {
     let BaseBackupPolicy::BackupPolicy(policy) =
-        serde_json::from_value(resource.body["properties"].clone()).map_err(Error::internal)?;
+        serde_json::from_value(row.body["properties"].clone()).map_err(Error::internal)?;
     Ok(*policy)
 }
 

@@ -9,12 +9,13 @@ use coffer_azure::{
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::critical_operation::CriticalOperation;
 use super::state::{Deletion, InstanceState, VaultState, read_state, without_state, write_state};
 use super::vault_properties::{self, RequestedSettings};
 use super::vault_security::SoftDelete;
 use super::{
-    Call, DELETED_INSTANCE_KIND, INSTANCE_KIND, NAMESPACE, POLICY_KIND, VAULT_KIND, Wanted, errors,
-    names, vault_require, vault_require_usable,
+    Call, DELETED_INSTANCE_KIND, INSTANCE_KIND, NAMESPACE, POLICY_KIND, PROXY_KIND, VAULT_KIND,
+    Wanted, errors, guarded, names, vault_require, vault_require_usable,
 };
 use crate::app::App;
 use crate::app::alert;
@@ -59,6 +60,7 @@ pub async fn put(
     let body = body()?;
     names::check_vault_name(id.name()).map_err(errors::invalid_input)?;
     let identity = wanted_identity(body.identity.as_ref())?;
+    let requests = body.properties.resource_guard_operation_requests;
     let settings = RequestedSettings {
         security: body.properties.security_settings,
         features: body.properties.feature_settings,
@@ -93,7 +95,7 @@ pub async fn put(
                 require_same_location(&existing, location)?;
             }
             let tags = Some(body.tags.unwrap_or_default());
-            let change = Change { storage, settings, tags, identity };
+            let change = Change { storage, settings, tags, identity, requests };
             update(app, call, tx, existing, change).await
         }
     }
@@ -121,7 +123,8 @@ pub async fn patch(
         features: properties.feature_settings,
         monitoring: properties.monitoring_settings.or(current.properties.monitoring_settings),
     };
-    let change = Change { storage: None, settings, tags: body.tags, identity };
+    let requests = properties.resource_guard_operation_requests;
+    let change = Change { storage: None, settings, tags: body.tags, identity, requests };
     update(app, call, tx, existing, change).await
 }
 
@@ -200,6 +203,8 @@ struct Change {
     settings: RequestedSettings,
     tags: Option<BTreeMap<String, String>>,
     identity: WantedIdentity,
+    /// Requests to the vault's resource guard.
+    requests: Option<Vec<String>>,
 }
 
 async fn create(
@@ -239,6 +244,11 @@ async fn update(
         return Err(errors::vault_is_deleting(&existing.id));
     }
     let before = wire(&existing)?;
+    let requests = change.requests.as_deref();
+    if vault_properties::asks_for_encryption(&change.settings) {
+        let operation = CriticalOperation::ModifyEncryption;
+        guarded::require_consent(app, call, &mut tx, &existing.id, operation, requests).await?;
+    }
     let mut after = before.clone();
     after.properties =
         vault_properties::effective(change.storage, change.settings, Some(&before.properties))?;
@@ -251,6 +261,9 @@ async fn update(
     let is_whole = before.properties.provisioning_state.as_deref() != Some(FAILED);
     if is_whole && after == before {
         return Ok(VaultChange { vault: existing, operation: None });
+    }
+    for operation in vault_properties::weakened(&before.properties, &after.properties)? {
+        guarded::require_consent(app, call, &mut tx, &existing.id, operation, requests).await?;
     }
     if after.properties.storage_settings != before.properties.storage_settings
         && protects_something(&mut tx, &existing.id).await?
@@ -336,15 +349,7 @@ fn require_same_location(existing: &Resource, location: &str) -> Result<(), Erro
     if location_key(&current) == location_key(location) {
         return Ok(());
     }
-    let group = existing.id.resource_group().unwrap_or_default();
-    Err(Error::conflict(
-        "InvalidResourceLocation",
-        format!(
-            "The resource '{}' already exists in location '{current}' in resource group '{group}'. A resource with the same name cannot be \
-             created in location '{location}'. Please select a new resource name.",
-            existing.id.name()
-        ),
-    ))
+    Err(errors::other_location(&existing.id, &current, location))
 }
 
 async fn protects_something(tx: &mut Tx, vault: &ResourceId) -> Result<bool, Error> {
@@ -367,6 +372,7 @@ async fn blockers(tx: &mut Tx, vault: &ResourceId) -> Result<String, Error> {
             "soft deleted backup instances (undelete and delete them, or wait until they are purged)",
         ),
         (POLICY_KIND, "backup policies"),
+        (PROXY_KIND, "resource guard proxies"),
     ] {
         let page =
             Page { after: None, rows_max: u32::try_from(BLOCKERS_LISTED_MAX).unwrap_or(u32::MAX) };

@@ -5,6 +5,7 @@
 
 use coffer_azure::ResourceId;
 
+use super::critical_operation::CriticalOperation;
 use crate::error::{Error, ErrorKind, InnerError};
 
 /// The code for everything that is wrong with a body's contents.
@@ -180,6 +181,117 @@ pub fn backup_rule_unknown(given: &str, expected: &str) -> Error {
             format!("'{given}' is not an AzureBackupRule of the policy; '{expected}' is."),
         ))
         .user_facing()
+}
+
+/// A guarded vault's critical operation does not name the request that its guard wants.
+pub fn consent_not_asked_for(
+    operation: CriticalOperation,
+    guard: &ResourceId,
+    request: &ResourceId,
+) -> Error {
+    not_consented(operation, guard)
+        .with_recommended_action(format!(
+            "Name the request {request} in resourceGuardOperationRequests, with the token of somebody who may approve it: the caller's \
+             own, or another one in the header x-ms-authorization-auxiliary."
+        ))
+        .with_inner(InnerError::new(
+            "ResourceGuardOperationRequestMissing",
+            format!("resourceGuardOperationRequests does not name {request}."),
+        ))
+}
+
+/// Nobody whose token came with the request may approve it at the guard.
+pub fn consent_refused(
+    operation: CriticalOperation,
+    guard: &ResourceId,
+    request: &ResourceId,
+    action: &str,
+) -> Error {
+    not_consented(operation, guard)
+        .with_recommended_action(format!(
+            "Ask the owner of the resource guard for a role there that approves, such as Contributor; Reader does not. It may be given for \
+             this one request, at the scope {request}."
+        ))
+        .with_inner(InnerError::new(
+            "LinkedAuthorizationFailed",
+            format!(
+                "None of the callers has authorization to perform action '{action}' over the linked scope '{request}'."
+            ),
+        ))
+}
+
+/// A deletion in a guarded vault that was not unlocked, or too long ago.
+pub fn deletion_locked(
+    operation: CriticalOperation,
+    guard: &ResourceId,
+    proxy: &ResourceId,
+    what: &ResourceId,
+) -> Error {
+    let request = operation.request_of(guard);
+    not_consented(operation, guard)
+        .with_recommended_action(format!(
+            "Unlock the deletion by POST {proxy}/unlockDelete, naming the request {request}, and delete within 30 minutes."
+        ))
+        .with_inner(InnerError::new(
+            "DeleteNotUnlocked",
+            format!("The deletion of {what} is not unlocked; it needs the request {request}."),
+        ))
+}
+
+fn not_consented(operation: CriticalOperation, guard: &ResourceId) -> Error {
+    Error::new(
+        ErrorKind::Forbidden,
+        "UserErrorUnauthorizedResourceGuardOperation",
+        format!(
+            "The operation '{}' is protected by the resource guard {guard} and was not approved.",
+            operation.name()
+        ),
+    )
+    .with_target(guard.to_string())
+    .user_facing()
+}
+
+/// More deletions are unlocked in the vault than are kept track of.
+pub fn too_many_unlocked(most: usize) -> Error {
+    Error::conflict(
+        "TooManyUnlockedDeletions",
+        format!("{most} deletions are unlocked in the Backup vault already."),
+    )
+    .with_recommended_action("Delete what was unlocked, or wait for half an hour.")
+}
+
+/// A guard to which vaults submit cannot be deleted. `vaults` names them.
+pub fn guard_in_use(vaults: &str) -> Error {
+    Error::invalid(
+        "UserErrorResourceGuardInUse",
+        "Cannot delete the resource guard as there are Backup vaults that it protects.",
+    )
+    .with_recommended_action("Delete the resource guard proxies of the vaults first.")
+    .with_inner(InnerError::new(INNER_UNAVAILABLE, format!("It protects {vaults}.")))
+    .user_facing()
+}
+
+/// A vault submits to one guard only, and to another only when it has left that.
+pub fn guarded_already(proxy: &ResourceId, guard: &ResourceId) -> Error {
+    Error::invalid(
+        "UserErrorVaultAlreadyProtectedByResourceGuard",
+        format!("The Backup vault is protected by the resource guard {guard} already."),
+    )
+    .with_recommended_action(format!("Delete the resource guard proxy {proxy} first."))
+    .user_facing()
+}
+
+/// A resource of this id is in another location.
+pub fn other_location(id: &ResourceId, current: &str, location: &str) -> Error {
+    let group = id.resource_group().unwrap_or_default();
+    Error::conflict(
+        "InvalidResourceLocation",
+        format!(
+            "The resource '{}' already exists in location '{current}' in resource group '{group}'. A resource with the same name cannot be \
+             created in location '{location}'. Please select a new resource name.",
+            id.name()
+        ),
+    )
 }
 
 /// The vault is being deleted.

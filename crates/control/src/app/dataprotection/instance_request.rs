@@ -18,9 +18,20 @@ pub(super) struct Requested {
     pub(super) policy: ResourceId,
     /// The checks of `validateForBackup` are wanted again.
     pub(super) deep_validation: bool,
+    /// Requests to the vault's resource guard.
+    pub(super) requests: Option<Vec<String>>,
 }
 
 impl Requested {
+    /// Whether a PUT asks for another policy, or for other parameters of it.
+    pub(super) fn changes_policy(&self, existing: &Resource) -> Result<bool, Error> {
+        let own: BackupInstance =
+            serde_json::from_value(existing.body["properties"].clone()).map_err(Error::internal)?;
+        let own_policy = ResourceId::parse(&own.policy_info.policy_id).map_err(Error::internal)?;
+        Ok(own_policy != self.policy
+            || own.policy_info.policy_parameters != self.properties.policy_info.policy_parameters)
+    }
+
     /// Whether a PUT asks for what the instance is already. A PUT without tags leaves them.
     pub(super) fn is_already(
         &self,
@@ -84,13 +95,13 @@ pub(super) fn check(
     };
     properties.friendly_name = properties.friendly_name.filter(|name| !name.trim().is_empty());
     properties.validation_type = None;
-    properties.resource_guard_operation_requests = None;
+    let requests = properties.resource_guard_operation_requests.take();
     properties.protection_status = None;
     properties.current_protection_state = None;
     properties.protection_error_details = None;
     properties.provisioning_state = None;
     properties.policy_info.policy_version = None;
-    Ok(Requested { properties, datasource: database.id, policy, deep_validation })
+    Ok(Requested { properties, datasource: database.id, policy, deep_validation, requests })
 }
 
 fn check_policy_id(text: &str, vault: &ResourceId) -> Result<ResourceId, Error> {

@@ -5,15 +5,18 @@
 //! * Every function that takes a [`Call`] authorizes it with Azure's name of the action before it reads anything.
 //! * What a request changes and the operation that it begins are one transaction: either both are durable or neither.
 //! * Nothing here waits for a network; that is what operations are for.
+//! * A critical operation of a vault that a resource guard watches over needs the guard's consent ([`guarded`]).
 //! * A datasource is protected by at most one instance of the installation ([`datasource`]).
 
 pub mod backup;
 pub mod backup_instance;
 pub mod backup_policy;
 pub mod backup_vault;
+pub mod critical_operation;
 pub mod datasource;
 pub mod deleted_backup_instance;
 pub mod errors;
+mod guarded;
 mod instance_request;
 pub mod instance_row;
 pub mod job;
@@ -21,12 +24,15 @@ pub mod job_resource;
 mod names;
 pub mod new_job;
 pub mod operation;
+mod policy_change;
 pub mod protection;
 pub mod protection_state;
 pub mod provider;
 pub mod recovery_point;
 pub mod recovery_point_filter;
 pub mod recovery_point_resource;
+pub mod resource_guard;
+pub mod resource_guard_proxy;
 pub mod restore;
 pub(crate) mod restore_choice;
 pub mod state;
@@ -57,18 +63,26 @@ pub const INSTANCE_KIND: &str = "microsoft.dataprotection/backupvaults/backupins
 /// Kind of a soft deleted instance's row.
 pub const DELETED_INSTANCE_KIND: &str =
     "microsoft.dataprotection/backupvaults/deletedbackupinstances";
+/// Kind of a resource guard's row.
+pub const GUARD_KIND: &str = "microsoft.dataprotection/resourceguards";
+/// Kind of the row by which a vault submits to a resource guard.
+pub const PROXY_KIND: &str = "microsoft.dataprotection/backupvaults/backupresourceguardproxies";
 /// The last segment of a policy's type, as Azure writes it.
 pub const POLICIES: &str = "backupPolicies";
 /// The last segment of an instance's type, as Azure writes it.
 pub const INSTANCES: &str = "backupInstances";
 /// The last segment of a soft deleted instance's type, as Azure writes it.
 pub const DELETED_INSTANCES: &str = "deletedBackupInstances";
+/// The last segment of a proxy's type, as Azure writes it.
+pub const PROXIES: &str = "backupResourceGuardProxies";
 
 /// Who asks, in which version of the API, under which activity id.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// The authenticated caller.
     pub caller: &'a Caller,
+    /// Those whose tokens came beside the caller's: they give the consent of a resource guard, and nothing else.
+    pub auxiliaries: &'a [Caller],
     /// Echoed in the URLs of operations.
     pub api_version: &'a ApiVersion,
     /// Becomes a job's `activityID` and `deletionInfo.deleteActivityID`.

@@ -29,6 +29,18 @@ pub(super) fn check_policy_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// Checks the name of a resource guard or of a vault's proxy. Azure documents no pattern.
+pub(super) fn check_guard_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if (1..=150).contains(&name.len()) && name.chars().all(plain) && !name.ends_with('.') {
+        Ok(())
+    } else {
+        Err(format!(
+            "The name '{name}' is not valid. It has at most 150 letters, digits and -_. and does not end with a full stop."
+        ))
+    }
+}
+
 /// Checks the name of a backup instance. Azure documents no pattern; what would break an ARM id or a file name is refused.
 pub(super) fn check_instance_name(name: &str) -> Result<(), String> {
     let plain = |c: char| {
@@ -59,6 +71,16 @@ mod tests {
         check_policy_name("osspolicy").unwrap();
         check_instance_name("oss-clitest-server-postgres-faec6818-0720-11ec-bd1b-c8f750f92764")
             .unwrap();
+    }
+
+    #[test]
+    fn names_of_guards() {
+        for name in ["clitest-resource-guard", "ResourceGuard38-1", "DppResourceGuardProxy"] {
+            check_guard_name(name).unwrap();
+        }
+        for name in ["", "a b", "a/b", "a.", "ä", &"a".repeat(151)] {
+            assert!(check_guard_name(name).is_err(), "{name}");
+        }
     }
 
     #[test]

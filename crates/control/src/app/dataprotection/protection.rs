@@ -2,15 +2,16 @@
 
 use coffer_azure::ResourceId;
 
+use super::critical_operation::CriticalOperation;
 use super::datasource::{self, ClaimFor};
 use super::protection_state::{Decision, InstanceAction, decide};
-use super::{Call, Wanted, backup_policy, errors, instance_row, vault_require_usable};
+use super::{Call, Wanted, backup_policy, errors, guarded, instance_row, vault_require_usable};
 use crate::app::App;
 use crate::db::{self, Resource, Tx};
 use crate::error::Error;
 use crate::operations::{ConfigureProtectionInput, Operation, OperationKind};
 
-/// Does `action` to an instance. None when there is nothing to do: the instance is already there.
+/// Does `action` to an instance. `requests` are those to the vault's resource guard that the request has named. None when there is nothing to do: the instance is already there.
 ///
 /// # Errors
 /// Not allowed; absent; refused by the instance's state; for a resumption, the datasource is protected elsewhere or the policy has
@@ -20,6 +21,7 @@ pub async fn change(
     call: Call<'_>,
     id: &ResourceId,
     action: InstanceAction,
+    requests: Option<&[String]>,
 ) -> Result<Option<Operation>, Error> {
     let (verb, kind) = match action {
         InstanceAction::StopProtection => ("stopProtection", OperationKind::StopProtection),
@@ -49,6 +51,14 @@ pub async fn change(
         Decision::Nothing => return Ok(None),
         Decision::Refused(reason) => return Err(errors::state_refuses(reason)),
         Decision::Begin => {}
+    }
+    let critical = match action {
+        InstanceAction::StopProtection => Some(CriticalOperation::StopProtection),
+        InstanceAction::SuspendBackups => Some(CriticalOperation::SuspendBackups),
+        _ => None,
+    };
+    if let Some(critical) = critical {
+        guarded::require_consent(app, call, &mut tx, &vault.id, critical, requests).await?;
     }
     let mut wanted = Wanted::of_instance(kind, &instance.id);
     if action == InstanceAction::Sync {

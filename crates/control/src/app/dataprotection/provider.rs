@@ -122,6 +122,46 @@ pub const OPERATIONS: &[ProviderOperation] = &[
         "Resource Guard Proxies",
         "Read Resource Guard Proxies",
     ),
+    op(
+        "backupVaults/backupResourceGuardProxies/write",
+        "Resource Guard Proxies",
+        "Protect a Backup Vault by a Resource Guard",
+    ),
+    op(
+        "backupVaults/backupResourceGuardProxies/delete",
+        "Resource Guard Proxies",
+        "Delete a Resource Guard Proxy",
+    ),
+    op(
+        "backupVaults/backupResourceGuardProxies/unlockDelete/action",
+        "Resource Guard Proxies",
+        "Unlock the next deletion that a Resource Guard protects",
+    ),
+    op(
+        "subscriptions/resourceGroups/providers/resourceGuards/read",
+        "Resource Guards",
+        "Read Resource Guards",
+    ),
+    op(
+        "subscriptions/resourceGroups/providers/resourceGuards/write",
+        "Resource Guards",
+        "Create or update a Resource Guard",
+    ),
+    op(
+        "subscriptions/resourceGroups/providers/resourceGuards/delete",
+        "Resource Guards",
+        "Delete a Resource Guard",
+    ),
+    op(
+        "subscriptions/resourceGroups/providers/resourceGuards/{operationName}/read",
+        "Resource Guards",
+        "Read the requests of a Resource Guard",
+    ),
+    op(
+        "resourceGuards/{operationName}/action",
+        "Resource Guards",
+        "Approve a critical operation that a Resource Guard protects",
+    ),
     op("locations/operationStatus/read", "Operations", "Read the status of an operation"),
     op("locations/operationResults/read", "Operations", "Read the result of an operation"),
     op(
@@ -180,17 +220,4 @@ pub async fn check_feature_support(
 ) -> Result<&'static [&'static str], Error> {
     call.authorize(app, "locations/checkFeatureSupport/action", subscription).await?;
     Ok(&[datasource::DATABASE_TYPE])
-}
-
-/// Resource guards are not supported, so that a vault has no proxies of any. Tells only whether the caller may know that.
-///
-/// # Errors
-/// The caller may not ask; the vault is absent; the database fails.
-pub async fn resource_guard_proxies(
-    app: &App,
-    call: Call<'_>,
-    vault: &ResourceId,
-) -> Result<(), Error> {
-    call.authorize(app, "backupVaults/backupResourceGuardProxies/read", vault).await?;
-    super::vault_require(app.db.read(), vault).await.map(|_| ())
 }

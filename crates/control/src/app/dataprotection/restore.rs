@@ -6,10 +6,11 @@ use coffer_azure::{
     ResourceId, RestoreFilesTargetInfo, RestoreTargetInfoBase, RestoreTargetLocationType,
 };
 
+use super::critical_operation::CriticalOperation;
 use super::protection_state::{Decision, InstanceAction, decide};
 use super::state::{InstanceState, read_state};
 use super::{
-    Call, Wanted, backup_vault, datasource, errors, instance_row, restore_choice,
+    Call, Wanted, backup_vault, datasource, errors, guarded, instance_row, restore_choice,
     vault_require_usable,
 };
 use crate::app::App;
@@ -97,6 +98,11 @@ async fn begin(
         decide(instance_row::state_of(&instance), InstanceAction::Restore)
     {
         return Err(errors::state_refuses(reason));
+    }
+    if kind == OperationKind::Restore {
+        let requests = request.resource_guard_operation_requests.as_deref();
+        let operation = CriticalOperation::Restore;
+        guarded::require_consent(app, call, &mut tx, &vault.id, operation, requests).await?;
     }
     require_subscription(&vault, &target)?;
     let state: InstanceState = read_state(&instance.body)?;

@@ -5,6 +5,8 @@
 //! response leaves it out. Deleted instances keep the body of the instance, under
 //! `{vault}/deletedBackupInstances/{name}`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use uuid::Uuid;
@@ -56,6 +58,15 @@ pub struct Deletion {
     /// The purge has begun: keys may be gone, and nothing brings the instance back.
     #[serde(default)]
     pub purging: bool,
+}
+
+/// Internal state of the proxy by which a vault submits to a resource guard.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyState {
+    /// Which deletions are possible until when: the key of what may be deleted, microseconds since 1970.
+    #[serde(default)]
+    pub unlocked: BTreeMap<String, i64>,
 }
 
 /// Reads the internal state of a resource's body.

@@ -8,6 +8,7 @@ use coffer_azure::{
     MonitoringSettings, SecuritySettings, SoftDeleteSettings, SoftDeleteState, StorageSetting,
 };
 
+use super::critical_operation::CriticalOperation;
 use super::errors;
 use super::vault_security::{
     Immutability, SOFT_DELETE_DAYS, SOFT_DELETE_DAYS_DEFAULT, SoftDelete, scores,
@@ -59,11 +60,14 @@ pub(super) fn effective(
         // It would purge what is soft deleted, at once and for good.
         return Err(errors::soft_delete_of_locked_vault());
     }
-    let (secure_score, bcdr_security_level) = scores(next.soft_delete, next.immutability);
+    let is_guarded =
+        current.and_then(|vault| vault.is_vault_protected_by_resource_guard).unwrap_or(false);
+    let (secure_score, bcdr_security_level) =
+        scores(next.soft_delete, next.immutability, is_guarded);
     Ok(BackupVault {
         provisioning_state: None,
         storage_settings: Some(storage),
-        is_vault_protected_by_resource_guard: Some(false),
+        is_vault_protected_by_resource_guard: Some(is_guarded),
         monitoring_settings: check_monitoring(requested.monitoring)?,
         security_settings: Some(next.settings()),
         feature_settings: merge_features(
@@ -76,6 +80,50 @@ pub(super) fn effective(
         // Copies in a second region are the storage's business, not the vault's.
         replicated_regions: Some(Vec::new()),
     })
+}
+
+/// Writes whether a resource guard watches over the vault, and the scores that follow.
+///
+/// # Errors
+/// An internal error: rows are checked before they are written.
+pub(super) fn set_guarded(vault: &mut BackupVault, is_guarded: bool) -> Result<(), Error> {
+    let security = Security::of(vault)?;
+    let (secure_score, level) = scores(security.soft_delete, security.immutability, is_guarded);
+    vault.is_vault_protected_by_resource_guard = Some(is_guarded);
+    vault.secure_score = Some(secure_score.to_owned());
+    vault.bcdr_security_level = Some(level.to_owned());
+    Ok(())
+}
+
+/// Which critical operations lead from one state of a vault to the other.
+///
+/// # Errors
+/// An internal error: rows are checked before they are written.
+pub(super) fn weakened(
+    before: &BackupVault,
+    after: &BackupVault,
+) -> Result<Vec<CriticalOperation>, Error> {
+    let (before, after) = (Security::of(before)?, Security::of(after)?);
+    let mut operations = Vec::new();
+    if after.immutability.rank() < before.immutability.rank() {
+        operations.push(CriticalOperation::ReduceImmutability);
+    }
+    if after.soft_delete.rank() < before.soft_delete.rank()
+        || after.retention_days < before.retention_days
+    {
+        operations.push(CriticalOperation::ReduceSoftDelete);
+    }
+    Ok(operations)
+}
+
+/// Whether a request is about encryption by keys of the customer's own.
+pub(super) fn asks_for_encryption(requested: &RequestedSettings) -> bool {
+    let encryption = requested.security.as_ref().and_then(|it| it.encryption_settings.as_ref());
+    encryption.and_then(|it| it.state.as_deref()).is_some_and(is_encrypting)
+}
+
+fn is_encrypting(state: &str) -> bool {
+    !state.is_empty() && !state.eq_ignore_ascii_case("Disabled")
 }
 
 /// State and retention of a vault's soft delete.
@@ -139,10 +187,7 @@ impl Security {
             })?;
         }
         if let Some(encryption) = settings.encryption_settings
-            && encryption
-                .state
-                .as_deref()
-                .is_some_and(|state| !state.is_empty() && !state.eq_ignore_ascii_case("Disabled"))
+            && encryption.state.as_deref().is_some_and(is_encrypting)
         {
             return Err(errors::invalid_input(
                 "encryptionSettings with a customer-managed key are not supported by this version; data is always encrypted with the \

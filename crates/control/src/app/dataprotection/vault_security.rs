@@ -52,6 +52,16 @@ impl SoftDelete {
         }
     }
 
+    /// How much it protects: a smaller number is less.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Off => 0,
+            Self::On => 1,
+            Self::AlwaysOn => 2,
+        }
+    }
+
     /// True if a vault in this state may go to `next`.
     #[must_use]
     pub fn may_become(self, next: Self) -> bool {
@@ -80,6 +90,16 @@ impl Immutability {
         }
     }
 
+    /// How much it protects: a smaller number is less.
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        match self {
+            Self::Absent | Self::Disabled => 0,
+            Self::Unlocked => 1,
+            Self::Locked => 2,
+        }
+    }
+
     /// True if a vault in this state may go to `next`.
     #[must_use]
     pub fn may_become(self, next: Self) -> bool {
@@ -88,9 +108,16 @@ impl Immutability {
 }
 
 /// `secureScore` and `bcdrSecurityLevel`, which the service computes and never takes from a request.
+///
+/// The highest ones are presumed: no recording has them, and a resource guard is what Azure adds to the others.
 #[must_use]
-pub fn scores(soft_delete: SoftDelete, immutability: Immutability) -> (&'static str, &'static str) {
+pub fn scores(
+    soft_delete: SoftDelete,
+    immutability: Immutability,
+    is_guarded: bool,
+) -> (&'static str, &'static str) {
     match (soft_delete, immutability) {
+        (SoftDelete::AlwaysOn, Immutability::Locked) if is_guarded => ("Maximum", "Excellent"),
         (SoftDelete::AlwaysOn, _) | (SoftDelete::On, Immutability::Locked) => ("Adequate", "Good"),
         (SoftDelete::On, Immutability::Unlocked) => ("Minimum", "Fair"),
         (SoftDelete::On, Immutability::Absent | Immutability::Disabled) | (SoftDelete::Off, _) => {
@@ -107,12 +134,25 @@ mod tests {
 
     #[test]
     fn scores_are_the_recorded_ones() {
-        assert_eq!(scores(S::Off, I::Unlocked), ("None", "Poor"));
-        assert_eq!(scores(S::On, I::Absent), ("None", "Poor"));
-        assert_eq!(scores(S::On, I::Unlocked), ("Minimum", "Fair"));
-        assert_eq!(scores(S::On, I::Locked), ("Adequate", "Good"));
+        assert_eq!(scores(S::Off, I::Unlocked, false), ("None", "Poor"));
+        assert_eq!(scores(S::On, I::Absent, false), ("None", "Poor"));
+        assert_eq!(scores(S::On, I::Unlocked, false), ("Minimum", "Fair"));
+        assert_eq!(scores(S::On, I::Locked, false), ("Adequate", "Good"));
         for immutability in [I::Disabled, I::Unlocked, I::Locked] {
-            assert_eq!(scores(S::AlwaysOn, immutability), ("Adequate", "Good"));
+            assert_eq!(scores(S::AlwaysOn, immutability, false), ("Adequate", "Good"));
+        }
+    }
+
+    #[test]
+    fn a_guard_adds_to_what_is_irreversible_already() {
+        assert_eq!(scores(S::AlwaysOn, I::Locked, true), ("Maximum", "Excellent"));
+        for (soft_delete, immutability) in
+            [(S::Off, I::Locked), (S::On, I::Locked), (S::AlwaysOn, I::Unlocked)]
+        {
+            assert_eq!(
+                scores(soft_delete, immutability, true),
+                scores(soft_delete, immutability, false)
+            );
         }
     }
 

@@ -8,6 +8,9 @@ use crate::app::dataprotection::backup_policy;
 use crate::error::Error;
 use crate::http::ArmResponse;
 
+/// The member that names requests to a resource guard.
+const REQUESTS: &str = "resourceGuardOperationRequests";
+
 pub(super) async fn put(request: Request<'_>) -> Result<ArmResponse, Error> {
     let policy =
         backup_policy::put(request.app, request.call(), &request.policy()?, || decode(request))
@@ -37,9 +40,15 @@ pub(super) async fn delete(request: Request<'_>) -> Result<ArmResponse, Error> {
     }))
 }
 
-/// The documentation's example has the properties without the envelope around them; both are read.
+/// The documentation's example has the properties without the envelope around them; both are read. Requests to a resource guard may
+/// stand in the properties, where those of other bodies stand.
 fn decode(request: Request<'_>) -> Result<BaseBackupPolicyResource, Error> {
     let body: Value = request.req.decode()?;
     let bare = body.get("properties").is_none() && body.get("policyRules").is_some();
-    decode_value(if bare { json!({ "properties": body }) } else { body })
+    let mut body = if bare { json!({ "properties": body }) } else { body };
+    let inside = body.get("properties").and_then(|it| it.get(REQUESTS)).cloned();
+    if let (Some(inside), Some(members)) = (inside, body.as_object_mut()) {
+        members.insert(REQUESTS.to_owned(), inside);
+    }
+    decode_value(body)
 }

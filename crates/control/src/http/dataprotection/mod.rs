@@ -12,6 +12,8 @@ mod job;
 mod operation;
 mod provider;
 mod recovery_point;
+mod resource_guard;
+mod resource_guard_proxy;
 mod unsupported;
 
 use std::sync::Arc;
@@ -22,9 +24,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::app::dataprotection::{Call, DELETED_INSTANCES, INSTANCES, NAMESPACE, POLICIES};
+use crate::app::dataprotection::critical_operation::request_type;
+use crate::app::dataprotection::{
+    Call, DELETED_INSTANCES, INSTANCES, NAMESPACE, POLICIES, PROXIES,
+};
 use crate::error::{Error, ErrorKind};
-use crate::http::{ArmRequest, ArmResponse, ProviderScope};
+use crate::http::{ArmRequest, ArmResponse, ProviderScope, authenticate};
+use crate::identity::Caller;
 
 /// Answers a request below `…/providers/Microsoft.DataProtection`.
 ///
@@ -38,7 +44,10 @@ pub async fn dispatch(
     if scope.extended.is_some() {
         return Err(unsupported::extension(scope));
     }
-    let request = Request { app, req, scope };
+    let auxiliaries = authenticate::auxiliaries(app, &req.headers)
+        .await
+        .map_err(|error| authenticate::challenge_arm(app, error))?;
+    let request = Request { app, req, scope, auxiliaries: &auxiliaries };
     let types = scope.rest_lower();
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
     match (scope.subscription.is_some(), scope.resource_group.is_some()) {
@@ -67,12 +76,14 @@ struct Request<'a> {
     app: &'a Arc<App>,
     req: &'a ArmRequest,
     scope: &'a ProviderScope,
+    auxiliaries: &'a [Caller],
 }
 
 impl<'a> Request<'a> {
     fn call(self) -> Call<'a> {
         Call {
             caller: &self.req.caller,
+            auxiliaries: self.auxiliaries,
             api_version: &self.req.api_version,
             activity_id: &self.req.activity_id,
         }
@@ -99,6 +110,14 @@ impl<'a> Request<'a> {
         self.child(DELETED_INSTANCES)
     }
 
+    fn proxy(self) -> Result<ResourceId, Error> {
+        self.child(PROXIES)
+    }
+
+    fn guard(self) -> Result<ResourceId, Error> {
+        self.scope.resource_id(NAMESPACE, &["resourceGuards", self.name(1)])
+    }
+
     fn child(self, of_type: &str) -> Result<ResourceId, Error> {
         self.scope.resource_id(NAMESPACE, &["backupVaults", self.name(1), of_type, self.name(3)])
     }
@@ -114,6 +133,7 @@ impl<'a> Request<'a> {
     async fn in_subscription(self, types: &[&str]) -> Result<ArmResponse, Error> {
         match (&self.req.method, types) {
             (&Method::GET, ["backupvaults"]) => backup_vault::list(self).await,
+            (&Method::GET, ["resourceguards"]) => resource_guard::list(self).await,
             (&Method::POST, ["locations", _, "checkfeaturesupport"]) => {
                 provider::check_feature_support(self).await
             }
@@ -123,9 +143,11 @@ impl<'a> Request<'a> {
             (&Method::GET, ["locations", _, "operationresults", _]) => {
                 operation::results(self, 3).await
             }
-            (_, ["backupvaults"] | ["locations", _, "operationstatus" | "operationresults", _]) => {
-                Err(self.method_not_allowed("GET"))
-            }
+            (
+                _,
+                ["backupvaults" | "resourceguards"]
+                | ["locations", _, "operationstatus" | "operationresults", _],
+            ) => Err(self.method_not_allowed("GET")),
             (_, ["locations", _, "checkfeaturesupport"]) => Err(self.method_not_allowed("POST")),
             _ => Err(self.unknown()),
         }
@@ -134,6 +156,8 @@ impl<'a> Request<'a> {
     async fn in_group(self, types: &[&str]) -> Result<ArmResponse, Error> {
         match (&self.req.method, types) {
             (_, ["backupvaults", _, rest @ ..]) => self.in_vault(rest).await,
+            (_, ["resourceguards", _, rest @ ..]) => self.in_guard(rest).await,
+            (&Method::GET, ["resourceguards"]) => resource_guard::list(self).await,
             (&Method::GET, ["backupvaults"]) => backup_vault::list(self).await,
             (&Method::POST, ["locations", _, "checknameavailability"]) => {
                 provider::check_name_availability(self).await
@@ -144,7 +168,9 @@ impl<'a> Request<'a> {
             (&Method::GET, ["operationstatus", _]) => operation::status(self, 1).await,
             (
                 _,
-                ["backupvaults"] | ["locations", _, "operationstatus", _] | ["operationstatus", _],
+                ["backupvaults" | "resourceguards"]
+                | ["locations", _, "operationstatus", _]
+                | ["operationstatus", _],
             ) => Err(self.method_not_allowed("GET")),
             (_, ["locations", _, "checknameavailability"]) => Err(self.method_not_allowed("POST")),
             _ => Err(self.unknown()),
@@ -188,9 +214,7 @@ impl<'a> Request<'a> {
             }
             (_, ["deletedbackupinstances", _, "undelete"]) => Err(self.method_not_allowed("POST")),
 
-            (&Method::GET, ["backupresourceguardproxies"]) => {
-                provider::resource_guard_proxies(self).await
-            }
+            (_, ["backupresourceguardproxies", rest @ ..]) => self.in_proxies(rest).await,
 
             (&Method::GET, ["backupjobs"]) => job::list(self).await,
             (&Method::GET, ["backupjobs", _]) => job::get(self).await,
@@ -199,6 +223,37 @@ impl<'a> Request<'a> {
             (&Method::GET, ["operationstatus", _]) => operation::status(self, 3).await,
             (&Method::GET, ["operationresults", _]) => operation::results(self, 3).await,
             (_, ["operationstatus" | "operationresults", _]) => Err(self.method_not_allowed("GET")),
+            _ => Err(self.unknown()),
+        }
+    }
+
+    /// `rest` is what follows `backupResourceGuardProxies`.
+    async fn in_proxies(self, rest: &[&str]) -> Result<ArmResponse, Error> {
+        match (&self.req.method, rest) {
+            (&Method::GET, []) => resource_guard_proxy::list(self).await,
+            (_, []) => Err(self.method_not_allowed("GET")),
+            (&Method::PUT, [_]) => resource_guard_proxy::put(self).await,
+            (&Method::GET, [_]) => resource_guard_proxy::get(self).await,
+            (&Method::DELETE, [_]) => resource_guard_proxy::delete(self).await,
+            (_, [_]) => Err(self.method_not_allowed("GET, PUT, DELETE")),
+            (&Method::POST, [_, "unlockdelete"]) => resource_guard_proxy::unlock_delete(self).await,
+            (_, [_, "unlockdelete"]) => Err(self.method_not_allowed("POST")),
+            _ => Err(self.unknown()),
+        }
+    }
+
+    /// `rest` is what follows `resourceGuards/{name}`.
+    async fn in_guard(self, rest: &[&str]) -> Result<ArmResponse, Error> {
+        match (&self.req.method, rest) {
+            (&Method::PUT, []) => resource_guard::put(self).await,
+            (&Method::PATCH, []) => resource_guard::patch(self).await,
+            (&Method::GET, []) => resource_guard::get(self).await,
+            (&Method::DELETE, []) => resource_guard::delete(self).await,
+            (_, []) => Err(self.method_not_allowed("GET, PUT, PATCH, DELETE")),
+            (_, [kind, ..]) if request_type(kind).is_none() => Err(self.unknown()),
+            (&Method::GET, [_]) => resource_guard::requests(self).await,
+            (&Method::GET, [_, _]) => resource_guard::request(self).await,
+            (_, [_] | [_, _]) => Err(self.method_not_allowed("GET")),
             _ => Err(self.unknown()),
         }
     }

@@ -1,4 +1,4 @@
-//! `operations`, `checkNameAvailability`, `checkFeatureSupport`, and the list of resource guard proxies.
+//! `operations`, `checkNameAvailability` and `checkFeatureSupport`.
 
 use coffer_azure::{CheckNameAvailabilityRequest, CheckNameAvailabilityResult};
 use http::StatusCode;
@@ -72,10 +72,4 @@ pub(super) async fn check_feature_support(request: Request<'_>) -> Result<ArmRes
         "features": features,
         "objectType": "FeatureValidationResponse",
     })))
-}
-
-/// `GET {vault}/backupResourceGuardProxies`: none, since none can be made; clients ask before they delete.
-pub(super) async fn resource_guard_proxies(request: Request<'_>) -> Result<ArmResponse, Error> {
-    provider::resource_guard_proxies(request.app, request.call(), &request.vault()?).await?;
-    Ok(ArmResponse::ok(json!({ "value": [] })))
 }

@@ -8,10 +8,6 @@ use crate::http::ProviderScope;
 
 /// Path patterns behind the namespace, in lower case (`*` is any one segment), and what they are for.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("resourceguards", "Listing resource guards"),
-    ("resourceguards/*", "A resource guard"),
-    ("resourceguards/*/*", "A resource guard's list of requests"),
-    ("resourceguards/*/*/*", "A resource guard's request"),
     ("locations/*/deletedvaults", "Listing deleted vaults"),
     ("locations/*/deletedvaults/*", "Reading a deleted vault"),
     ("locations/*/crossregionrestore", "Cross-region restore"),
@@ -19,12 +15,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("locations/*/fetchcrossregionrestorejob", "Cross-region restore"),
     ("locations/*/fetchcrossregionrestorejobs", "Cross-region restore"),
     ("locations/*/fetchsecondaryrecoverypoints", "Cross-region restore"),
-    ("backupvaults/*/backupresourceguardproxies", "Multi-user authorization by resource guards"),
-    ("backupvaults/*/backupresourceguardproxies/*", "Multi-user authorization by resource guards"),
-    (
-        "backupvaults/*/backupresourceguardproxies/*/unlockdelete",
-        "Multi-user authorization by resource guards",
-    ),
     ("backupvaults/*/exportbackupjobs", "Exporting jobs"),
     ("backupvaults/*/backupjobs/operations/*", "Exporting jobs"),
     ("backupvaults/*/backupinstances/*/rehydrate", "Rehydration from an archive tier"),

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::instance_repository::{VaultStorage, vault_storage};
 use crate::app::dataprotection::state::{VaultState, read_state, write_state};
-use crate::app::dataprotection::{INSTANCE_KIND, POLICY_KIND};
+use crate::app::dataprotection::{DELETED_INSTANCE_KIND, INSTANCE_KIND, POLICY_KIND, PROXY_KIND};
 use crate::app::{App, user_facing_error};
 use crate::db::{self, Page, Tx};
 use crate::error::Error;
@@ -59,8 +59,7 @@ impl Saga for DeleteVault {
 impl DeleteVault {
     /// The mark that the request has left keeps it so; this only guards the keys against a fault of ours.
     async fn require_empty(&self, run: &Run) -> Result<(), Failure> {
-        for kind in [INSTANCE_KIND, POLICY_KIND, crate::app::dataprotection::DELETED_INSTANCE_KIND]
-        {
+        for kind in [INSTANCE_KIND, POLICY_KIND, DELETED_INSTANCE_KIND, PROXY_KIND] {
             let page = Page { after: None, rows_max: 1 };
             let children =
                 db::resource_list_children(self.app.db.read(), &run.operation().vault, kind, &page)

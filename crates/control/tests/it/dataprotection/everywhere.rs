@@ -33,8 +33,12 @@ fn routes() -> Vec<(Method, &'static str, &'static str)> {
         ),
         (get.clone(), "backupVaults/v1/backupInstances", "backupVaults/backupInstances/read"),
         (get.clone(), "backupVaults/v1/backupInstances/b", "backupVaults/backupInstances/read"),
-        (put, "backupVaults/v1/backupInstances/b", "backupVaults/backupInstances/write"),
-        (delete, "backupVaults/v1/backupInstances/b", "backupVaults/backupInstances/delete"),
+        (put.clone(), "backupVaults/v1/backupInstances/b", "backupVaults/backupInstances/write"),
+        (
+            delete.clone(),
+            "backupVaults/v1/backupInstances/b",
+            "backupVaults/backupInstances/delete",
+        ),
         (
             post.clone(),
             "backupVaults/v1/backupInstances/b/backup",
@@ -110,6 +114,57 @@ fn routes() -> Vec<(Method, &'static str, &'static str)> {
             "backupVaults/v1/backupResourceGuardProxies",
             "backupVaults/backupResourceGuardProxies/read",
         ),
+        (
+            get.clone(),
+            "backupVaults/v1/backupResourceGuardProxies/p",
+            "backupVaults/backupResourceGuardProxies/read",
+        ),
+        (
+            put.clone(),
+            "backupVaults/v1/backupResourceGuardProxies/p",
+            "backupVaults/backupResourceGuardProxies/write",
+        ),
+        (
+            delete.clone(),
+            "backupVaults/v1/backupResourceGuardProxies/p",
+            "backupVaults/backupResourceGuardProxies/delete",
+        ),
+        (
+            post.clone(),
+            "backupVaults/v1/backupResourceGuardProxies/p/unlockDelete",
+            "backupVaults/backupResourceGuardProxies/unlockDelete/action",
+        ),
+        (
+            get.clone(),
+            "resourceGuards",
+            "subscriptions/resourceGroups/providers/resourceGuards/read",
+        ),
+        (
+            get.clone(),
+            "resourceGuards/r",
+            "subscriptions/resourceGroups/providers/resourceGuards/read",
+        ),
+        (put, "resourceGuards/r", "subscriptions/resourceGroups/providers/resourceGuards/write"),
+        (
+            Method::PATCH,
+            "resourceGuards/r",
+            "subscriptions/resourceGroups/providers/resourceGuards/write",
+        ),
+        (
+            delete,
+            "resourceGuards/r",
+            "subscriptions/resourceGroups/providers/resourceGuards/delete",
+        ),
+        (
+            get.clone(),
+            "resourceGuards/r/dppModifyPolicy",
+            "subscriptions/resourceGroups/providers/resourceGuards/dppModifyPolicy/read",
+        ),
+        (
+            get.clone(),
+            "resourceGuards/r/dppModifyPolicy/default",
+            "subscriptions/resourceGroups/providers/resourceGuards/dppModifyPolicy/read",
+        ),
         (get.clone(), "locations/westus/operationStatus/x", "locations/operationStatus/read"),
         (get, "operationStatus/x", "operationStatus/read"),
         (post, "locations/westus/checkNameAvailability", "locations/checkNameAvailability/action"),
@@ -138,6 +193,7 @@ async fn every_route_is_authorized_before_anything_is_looked_at() {
     let subscription = format!("{}/providers/Microsoft.DataProtection", s.h.subscription_path());
     for path in [
         "backupVaults",
+        "resourceGuards",
         "locations/westus/operationStatus/x",
         "locations/westus/operationResults/x",
     ] {
@@ -159,8 +215,6 @@ async fn what_is_not_there_is_refused_and_never_pretended() {
         (Method::POST, format!("{vault}/exportBackupJobs")),
         (Method::POST, format!("{vault}/backupInstances/b/rehydrate")),
         (Method::POST, format!("{vault}/backupInstances/b/findRestorableTimeRanges")),
-        (Method::PUT, format!("{vault}/backupResourceGuardProxies/DppResourceGuardProxy")),
-        (Method::PUT, format!("{provider}/resourceGuards/guard")),
         (Method::POST, format!("{provider}/locations/westus/crossRegionRestore")),
     ] {
         s.h.call(method, &path, Some(json!({}))).await.expect_error(400, "OperationNotSupported");

@@ -4,10 +4,13 @@
 mod backup_instance;
 mod backup_policy;
 mod backup_vault;
+mod consent;
+mod critical_operations;
 mod everywhere;
 mod protection;
 mod published;
 mod recovery_points;
+mod resource_guards;
 
 use std::time::Instant;
 

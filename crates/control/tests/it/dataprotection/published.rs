@@ -17,47 +17,30 @@ const UNSERVED: &[&str] = &[
     "BackupInstances_TriggerCrossRegionRestore",
     "BackupInstances_TriggerRehydrate",
     "BackupInstances_ValidateCrossRegionRestore",
-    "DppResourceGuardProxy_CreateOrUpdate",
-    "DppResourceGuardProxy_Delete",
-    "DppResourceGuardProxy_Get",
-    "DppResourceGuardProxy_UnlockDelete",
     "ExportJobsOperationResult_Get",
     "ExportJobs_Trigger",
     "FetchCrossRegionRestoreJob_Get",
     "FetchCrossRegionRestoreJobs_List",
     "FetchSecondaryRecoveryPoints_List",
-    "ResourceGuards_Delete",
-    "ResourceGuards_Get",
-    "ResourceGuards_GetBackupSecurityPINRequestsObjects",
-    "ResourceGuards_GetDefaultBackupSecurityPINRequestsObject",
-    "ResourceGuards_GetDefaultDeleteProtectedItemRequestsObject",
-    "ResourceGuards_GetDefaultDeleteResourceGuardProxyRequestsObject",
-    "ResourceGuards_GetDefaultDisableSoftDeleteRequestsObject",
-    "ResourceGuards_GetDefaultUpdateProtectedItemRequestsObject",
-    "ResourceGuards_GetDefaultUpdateProtectionPolicyRequestsObject",
-    "ResourceGuards_GetDeleteProtectedItemRequestsObjects",
-    "ResourceGuards_GetDeleteResourceGuardProxyRequestsObjects",
-    "ResourceGuards_GetDisableSoftDeleteRequestsObjects",
-    "ResourceGuards_GetResourcesInResourceGroup",
-    "ResourceGuards_GetResourcesInSubscription",
-    "ResourceGuards_GetUpdateProtectedItemRequestsObjects",
-    "ResourceGuards_GetUpdateProtectionPolicyRequestsObjects",
-    "ResourceGuards_Patch",
-    "ResourceGuards_Put",
     "RestorableTimeRanges_Find",
 ];
 
-/// The specification, or `None` (after saying so) where it isn't there.
+/// Where the specification and the recordings are, or `None` (after saying so) where they aren't.
 #[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
-fn specification() -> Option<Value> {
+pub(super) fn shared_dir() -> Option<PathBuf> {
     let dir = std::env::var_os("COFFER_SHARED_DIR").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
         PathBuf::from,
     );
-    let Ok(text) = std::fs::read(dir.join(SPECIFICATION)) else {
-        println!("skipped: no Azure specification at {}", dir.display());
-        return None;
-    };
+    if dir.join(SPECIFICATION).exists() {
+        return Some(dir);
+    }
+    println!("skipped: no Azure specification and recordings at {}", dir.display());
+    None
+}
+
+fn specification() -> Option<Value> {
+    let text = std::fs::read(shared_dir()?.join(SPECIFICATION)).unwrap();
     Some(serde_json::from_slice(&text).unwrap())
 }
 
