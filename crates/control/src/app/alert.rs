@@ -190,6 +190,12 @@ fn weakened(before: &Value, after: &Value) -> Vec<&'static str> {
     if is_on(word(before, immutability)) && !is_on(word(after, immutability)) {
         found.push("immutability was turned off");
     }
+    let is_guarded = |properties: &Value| {
+        properties["isVaultProtectedByResourceGuard"].as_bool().unwrap_or(false)
+    };
+    if is_guarded(before) && !is_guarded(after) {
+        found.push("no resource guard watches over it any more");
+    }
     let alerts = "/monitoringSettings/azureMonitorAlertSettings/alertsForAllJobFailures";
     if word(before, alerts) != "disabled" && word(after, alerts) == "disabled" {
         found.push("alerts of failed jobs were turned off");
@@ -270,6 +276,7 @@ mod tests {
     #[test]
     fn only_what_is_weaker_is_told() {
         let strong = json!({
+            "isVaultProtectedByResourceGuard": true,
             "securitySettings": {
                 "softDeleteSettings": {"state": "On", "retentionDurationInDays": 30.0},
                 "immutabilitySettings": {"state": "Unlocked"}
@@ -283,7 +290,7 @@ mod tests {
             },
             "monitoringSettings": {"azureMonitorAlertSettings": {"alertsForAllJobFailures": "Disabled"}}
         });
-        assert_eq!(weakened(&strong, &weak).len(), 4);
+        assert_eq!(weakened(&strong, &weak).len(), 5);
         assert!(weakened(&weak, &strong).is_empty());
         assert!(weakened(&strong, &strong).is_empty());
     }

@@ -14,6 +14,7 @@ use super::{
     names, vault_properties, vault_require, vault_require_usable,
 };
 use crate::app::App;
+use crate::app::alert;
 use crate::db::{self, NewResource, Page, Paged, Resource, Tx};
 use crate::error::Error;
 
@@ -63,7 +64,7 @@ pub async fn put(
         None => {
             let new = NewResource { id: id.clone(), body, now_us };
             let proxy = db::resource_insert(&mut tx, new).await?;
-            set_guarded(&mut tx, vault, true, now_us).await?;
+            set_guarded(app, &mut tx, vault, true, now_us).await?;
             proxy
         }
         Some(existing) if existing.id == *id && guarded::guard_of(&existing)? == guard.id => {
@@ -158,7 +159,7 @@ pub async fn delete(app: &App, call: Call<'_>, id: &ResourceId) -> Result<bool, 
     if let Some(proxy) = db::resource_get(&mut *tx, id).await? {
         db::resource_delete(&mut tx, &proxy).await?;
     }
-    set_guarded(&mut tx, vault, false, now_us).await?;
+    set_guarded(app, &mut tx, vault, false, now_us).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -214,13 +215,16 @@ async fn shown(app: &App, resource: Resource) -> Result<Proxy, Error> {
 
 /// Writes into the vault's row what clients see of the proxy.
 async fn set_guarded(
+    app: &App,
     tx: &mut Tx,
     mut vault: Resource,
     is_guarded: bool,
     now_us: i64,
 ) -> Result<(), Error> {
+    let before = vault.clone();
     let mut properties = backup_vault::wire(&vault)?.properties;
     vault_properties::set_guarded(&mut properties, is_guarded)?;
     vault.body["properties"] = serde_json::to_value(properties).map_err(Error::internal)?;
-    db::resource_update(tx, &mut vault, now_us).await
+    db::resource_update(tx, &mut vault, now_us).await?;
+    alert::raise_if_weakened(app, tx, &before, &vault).await
 }
