@@ -35,6 +35,7 @@ mod pin;
 pub mod policy;
 pub mod service;
 mod telemetry;
+mod trace;
 
 pub use app::App;
 pub use clock::Clock;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{Executor, Tx};
 use crate::error::Error;
-use crate::operations::{Lane, Operation, OperationKind, OperationStatus};
+use crate::operations::{Lane, Operation, OperationKind, OperationStatus, TraceContext};
 
 /// An operation together with what its executor needs.
 #[derive(Debug, Clone)]
@@ -48,8 +48,8 @@ pub enum Renewal {
 pub async fn insert(tx: &mut Tx, operation: &Operation) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO operation (id, kind, lane, vault, vault_key, instance, instance_key, location, input, api_version, \
-         activity_id, job_id, status, started_us, ended_us, due_us, server_key) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+         activity_id, job_id, status, started_us, ended_us, due_us, server_key, trace_context) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
     .bind(&operation.id)
     .bind(operation.kind.as_str())
@@ -68,6 +68,7 @@ pub async fn insert(tx: &mut Tx, operation: &Operation) -> Result<(), Error> {
     .bind(operation.ended_us)
     .bind(operation.started_us)
     .bind(&operation.server_key)
+    .bind(operation.trace.as_ref().map(TraceContext::to_text))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -429,6 +430,7 @@ fn from_row(row: &SqliteRow) -> Result<Operation, Error> {
     let input: String = row.try_get("input")?;
     let error: Option<String> = row.try_get("error")?;
     let job_id: Option<String> = row.try_get("job_id")?;
+    let trace: Option<String> = row.try_get("trace_context")?;
     Ok(Operation {
         id: row.try_get("id")?,
         kind: OperationKind::parse(&kind)
@@ -450,6 +452,7 @@ fn from_row(row: &SqliteRow) -> Result<Operation, Error> {
         started_us: row.try_get("started_us")?,
         ended_us: row.try_get("ended_us")?,
         server_key: row.try_get("server_key")?,
+        trace: trace.as_deref().map(TraceContext::from_text),
     })
 }
 

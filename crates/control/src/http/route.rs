@@ -2,9 +2,12 @@
 //!
 //! Paths are compared without regard to case; doubled and trailing slashes do not count; segments are percent-decoded.
 
+mod template;
+
 use percent_encoding::percent_decode_str;
 
 use super::ProviderScope;
+pub(super) use self::template::template;
 use crate::error::Error;
 
 /// Most segments that a path may have: the deepest route has 14.

@@ -14,14 +14,15 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode, Version};
 use tokio::sync::Semaphore;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::body::{ReadError, RequestBody};
-use super::route::{Route, route, segments};
+use super::route::{Route, route, segments, template};
 use super::{ArmResponse, Query, error, face};
 use crate::app::App;
 use crate::error::{Error, ErrorKind};
+use crate::trace;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
@@ -132,7 +133,10 @@ async fn handle(
     let ids = RequestIds::new(&parts.headers);
     let (method, version) = (parts.method.clone(), parts.version);
     let path = parts.uri.path().to_owned();
-    let span = tracing::info_span!("request", correlation_id = %ids.correlation_id, request_id = %ids.request_id);
+    let span = tracing::info_span!("request", otel.kind = "server", correlation_id = %ids.correlation_id, request_id = %ids.request_id);
+    trace::adopt_caller(&span, &parts.headers);
+    trace::say(&span, "http.request.method", method_label(&method));
+    trace::name(&span, method_label(&method));
     let work = answer(&front, parts, body.clone(), ids.clone(), peer).instrument(span.clone());
     let outcome = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(outcome) => outcome,
@@ -155,6 +159,10 @@ async fn handle(
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let status = response.status().as_u16();
+    trace::say(&span, "http.response.status_code", i64::from(status));
+    if response.status().is_server_error() {
+        trace::failed(&span, "");
+    }
     let seconds = started.elapsed().as_secs_f64();
     metrics::counter!("coffer_http_requests_total", "method" => method_label(&method), "status" => status.to_string())
         .increment(1);
@@ -177,6 +185,17 @@ fn method_label(method: &http::Method) -> &'static str {
     }
 }
 
+/// Names the request's span by what is asked for and not by whom: names of resources and secrets are no names of spans.
+fn name_route(method: &http::Method, route: &Route, segments: &[String]) {
+    let span = Span::current();
+    if span.is_disabled() {
+        return;
+    }
+    let template = template(route, segments);
+    trace::name(&span, format!("{} {template}", method_label(method)));
+    trace::say(&span, "http.route", template);
+}
+
 async fn answer(
     front: &Front,
     parts: Parts,
@@ -188,6 +207,7 @@ async fn answer(
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let vault_host = vault_host(&parts, &front.app.config.vault_host_suffix);
     let route = route(&segments, vault_host);
+    name_route(&parts.method, &route, &segments);
     let incoming = Incoming { parts, segments, query, ids, peer, body };
     // Health and metrics answer however busy the rest is.
     match route {

@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
+use tracing::{Instrument, Span};
 
 use super::OperationStatus;
 use super::crash::crash_here;
@@ -17,6 +18,7 @@ use crate::app::user_facing_error;
 use crate::db;
 use crate::db::operation::Renewal;
 use crate::error::Error;
+use crate::trace;
 
 /// How often a running operation's claim is renewed: twice may fail.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10);
@@ -144,7 +146,7 @@ impl Core {
             },
         };
         if !matches!(outcome, Outcome::Succeeded)
-            && let Err(failure) = saga.abandon(run).await
+            && let Err(failure) = saga.abandon(run).instrument(step_span("abandon")).await
         {
             if matches!(run.stop_reason(), Some(StopReason::LeaseLost)) {
                 return Ok(());
@@ -161,7 +163,11 @@ impl Core {
                     .await;
             }
         }
-        self.conclude(saga.as_ref(), run, &outcome).await
+        self.conclude(saga.as_ref(), run, &outcome).instrument(step_span("conclude")).await?;
+        if let Outcome::Failed(error) = &outcome {
+            trace::failed(&Span::current(), error.code.as_deref().unwrap_or_default());
+        }
+        Ok(())
     }
 
     async fn run_steps(&self, saga: &dyn Saga, run: &mut Run) -> Result<(), Failure> {
@@ -184,7 +190,12 @@ impl Core {
         for (index, step) in steps.iter().enumerate().skip(first) {
             run.check_stopped()?;
             crash_here(run.kind(), &format!("{step}:before"));
-            saga.run(step, run).await?;
+            let span = step_span(step);
+            let done = saga.run(step, run).instrument(span.clone()).await;
+            if let Err(failure) = &done {
+                trace::failed(&span, failure.code());
+            }
+            done?;
             crash_here(run.kind(), &format!("{step}:after"));
             // The conclusion follows the last step at once; were it lost, the step would run again.
             if let Some(next) = steps.get(index + 1)
@@ -234,6 +245,13 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// A step's span, which has the step's name in the trace.
+fn step_span(step: &str) -> Span {
+    let span = tracing::info_span!("step", step);
+    trace::name(&span, step);
+    span
 }
 
 fn retry_delay(attempts: u32) -> Duration {

@@ -250,6 +250,9 @@ impl Core {
             .insert(key.clone(), Running { lane: kind.lane(), signal: signal.clone() });
         let span =
             tracing::info_span!("operation", %kind, id, activity = claimed.operation.activity_id);
+        if let Some(begun_by) = &claimed.operation.trace {
+            begun_by.adopt(&span);
+        }
         let core = Arc::clone(self);
         let run = Run::new(claimed, signal, self.parts.db.clone(), self.parts.clock.clone());
         self.tasks.spawn(

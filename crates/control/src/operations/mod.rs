@@ -3,7 +3,7 @@
 //! A request calls [`begin`] in its own transaction. When that transaction is committed the operation exists, and only
 //! then may the request be answered 201 or 202. An executor claims its row ([`executor`]), runs the kind's saga step by
 //! step ([`saga`], [`sagas`]), and writes the outcome together with what the saga changes in the resources, in one
-//! transaction.
+//! transaction. The row carries the trace of the request, so that a run of it is a part of that trace in whatever process.
 //!
 //! Invariants:
 //! * A step may run twice, and a process may die between any two instructions; every step is written for that.
@@ -40,6 +40,7 @@ pub(crate) use self::saga::{Failure, Outcome, Saga};
 use crate::app::dataprotection::new_job;
 use crate::db::{self, Tx};
 use crate::error::Error;
+pub use crate::trace::TraceContext;
 
 /// What a request wants to be done.
 #[derive(Debug)]
@@ -145,6 +146,8 @@ pub struct Operation {
     pub ended_us: Option<i64>,
     /// Key of the server that a backup reads from, for the limit of each server.
     pub server_key: Option<String>,
+    /// The trace of the request that began it; none when nobody took traces, or when no request did.
+    pub trace: Option<TraceContext>,
 }
 
 /// Makes the operation's row, and its job's, in the caller's transaction. After the commit the caller wakes the
@@ -187,6 +190,7 @@ pub async fn begin(tx: &mut Tx, new: NewOperation, now_us: i64) -> Result<Operat
         started_us: now_us,
         ended_us: at_submission.then_some(now_us),
         server_key,
+        trace: TraceContext::current(),
     };
     db::operation::insert(tx, &operation).await?;
     Ok(operation)

@@ -47,6 +47,16 @@ impl Failure {
         Failure::Failed(Box::new(error))
     }
 
+    /// The code that the user is told, for traces.
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Failure::Failed(error) | Failure::Transient(error) => {
+                error.code.as_deref().unwrap_or_default()
+            }
+            Failure::Interrupted => "Interrupted",
+        }
+    }
+
     /// A failure that a repetition may cure.
     pub(crate) fn transient(error: UserFacingError) -> Failure {
         Failure::Transient(Box::new(error))

@@ -90,3 +90,30 @@ fn the_faces() {
     let vault = route(&segments("/healthz").unwrap(), Some("v".into()));
     assert_eq!(vault, Route::Secrets { vault: Some("v".into()) });
 }
+
+#[test]
+fn a_trace_calls_a_route_by_its_types_and_never_by_names() {
+    let vault = "/subscriptions/S/RESOURCEGROUPS/g/providers/microsoft.dataprotection/backupvaults/secret-vault";
+    let vault_template = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.DataProtection/backupVaults/{name}";
+    let cases = [
+        (vault.to_owned(), vault_template.to_owned()),
+        (
+            format!("{vault}/backupInstances/backup/backup"),
+            format!("{vault_template}/backupInstances/{{name}}/backup"),
+        ),
+        (format!("{vault}/madeUp/x"), format!("{vault_template}/{{type}}/{{name}}")),
+        (
+            format!("{vault}/providers/Microsoft.Authorization/roleAssignments/x"),
+            "/{scope}/providers/Microsoft.Authorization/roleAssignments/{name}".to_owned(),
+        ),
+        ("/secrets/shop".to_owned(), "/secrets/{name}".to_owned()),
+        ("/secrets/shop/0af7651916cd43dd".to_owned(), "/secrets/{name}/{version}".to_owned()),
+        ("/secrets/shop/versions".to_owned(), "/secrets/{name}/versions".to_owned()),
+        ("/my-tenant/oauth2/v2.0/token".to_owned(), "/{tenant}/oauth2/token".to_owned()),
+        ("/made/up".to_owned(), "/{unknown}".to_owned()),
+    ];
+    for (path, expected) in cases {
+        let segments = segments(&path).unwrap();
+        assert_eq!(template(&route(&segments, None), &segments), expected, "{path}");
+    }
+}
