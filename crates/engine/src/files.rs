@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use coffer_store::Repository;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, info_span};
 
 use crate::error::{Error, Result};
 use crate::manifest::{DatabaseManifest, MaterializedView, Role, Sequence, Warning};
@@ -99,10 +100,11 @@ pub async fn restore_files(
         counters: Counters::default(),
         too_long: Mutex::default(),
     });
+    let span = info_span!("files", recovery_point = request.recovery_point_id);
     let written = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Error::Cancelled),
-        written = Box::pin(run.write(&request)) => written,
+        written = Box::pin(run.write(&request).instrument(span)) => written,
     };
     workers_ended(run).await;
     let written = written?;
@@ -142,10 +144,12 @@ impl Run {
             request.selection.apply(&mut toc, &manifest.extensions).map_err(Error::Preflight)?;
         request.role_map.apply(&mut toc);
         let mut builder = archive::ArchiveBuilder::new(toc, &self.directory)?;
-        let mut proof = self.write_tables(&manifest, &selected, &mut builder).await?;
+        let tables = self.write_tables(&manifest, &selected, &mut builder);
+        let mut proof = tables.instrument(info_span!("tables")).await?;
         if selected.has_large_objects() {
             let map = &request.role_map;
-            self.write_large_objects(&manifest, map, &mut builder, &mut proof).await?;
+            let objects = self.write_large_objects(&manifest, map, &mut builder, &mut proof);
+            objects.instrument(info_span!("large_objects")).await?;
         }
         if !proof.differences.is_empty() {
             return Err(Error::ProofFailed { differences: proof.differences });

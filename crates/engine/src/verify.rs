@@ -12,6 +12,7 @@ mod restored;
 use coffer_store::{ChunkRef, DamagedPacks, Repository, Verifier, VerifyDepth, VerifyReport};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::de::DeserializeOwned;
+use tracing::{Instrument as _, info_span};
 
 use crate::error::{Error, Result};
 use crate::manifest::{
@@ -84,7 +85,9 @@ pub async fn verify_recovery_point(
         }
         VerifyDepth::Full => DamagedPacks::default(),
     };
-    walk(repository, recovery_point_id, repository.verifier(depth).knowing(known), monitor).await
+    walk(repository, recovery_point_id, repository.verifier(depth).knowing(known), monitor)
+        .instrument(info_span!("verify", recovery_point = recovery_point_id))
+        .await
 }
 
 /// As [`verify_recovery_point`] at the depth of closure, with what a run over the packs has found in place of what is on
@@ -99,7 +102,9 @@ pub async fn verify_recovery_point_knowing(
     monitor: &dyn Monitor,
 ) -> Result<VerifyReport> {
     let verifier = repository.verifier(VerifyDepth::Closure).knowing(damaged);
-    walk(repository, recovery_point_id, verifier, monitor).await
+    walk(repository, recovery_point_id, verifier, monitor)
+        .instrument(info_span!("verify", recovery_point = recovery_point_id))
+        .await
 }
 
 async fn walk(

@@ -6,6 +6,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::{
     chunk::{ChunkKind, ChunkRef, PackId},
@@ -147,12 +148,13 @@ impl PackStream {
         let object = pack.finish(&name)?;
         self.failed = None;
         let shared = Arc::clone(&self.shared);
-        let task = tokio::spawn(async move {
+        let upload = async move {
             let bytes = object.len() as u64;
             objects::put_new(&shared.repository.inner.store, &name, object).await?;
             shared.counters.pack(bytes);
             Ok(())
-        });
+        };
+        let task = tokio::spawn(upload.in_current_span());
         self.upload = Some(Upload { pack: id, task });
         Ok(())
     }

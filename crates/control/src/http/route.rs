@@ -6,8 +6,8 @@ mod template;
 
 use percent_encoding::percent_decode_str;
 
-use super::ProviderScope;
 pub(super) use self::template::template;
+use super::ProviderScope;
 use crate::error::Error;
 
 /// Most segments that a path may have: the deepest route has 14.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use coffer_store::{ChunkKind, PackStream};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tracing::{Instrument as _, info_span};
 
 use self::ranges::{NumberRange, RangeCutter};
 use super::run::Context;
@@ -75,8 +76,9 @@ pub(super) async fn store(
     let (done, done_queue) = mpsc::channel(workers * OUTSTANDING_PER_WORKER);
     let job_queue: Jobs = Arc::new(Mutex::new(job_queue));
     let mut set = JoinSet::new();
-    for _ in 0..workers {
-        set.spawn(work(Arc::clone(context), Arc::clone(&job_queue), done.clone()));
+    for number in 0..workers {
+        let work = work(Arc::clone(context), Arc::clone(&job_queue), done.clone());
+        set.spawn(work.instrument(info_span!("worker", number)));
     }
     // From here on the queues end with those who feed them.
     drop((job_queue, done));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use coffer_store::{Lease, Repository, Writer, WriterOptions};
+use tracing::{Instrument as _, info_span};
 
 use crate::catalog::database::{self, Server, lsn_number};
 use crate::catalog::left_out;
@@ -107,7 +108,7 @@ impl Run {
     }
 
     pub(super) async fn take(self) -> Result<BackupOutcome> {
-        let examined = self.examine().await?;
+        let examined = self.examine().instrument(info_span!("check")).await?;
         let in_recovery = examined.server.in_recovery;
         let taken = self.take_of(examined).await;
         taken.map_err(|error| if in_recovery { identity::of_standby(error) } else { error })
@@ -144,7 +145,7 @@ impl Run {
             }
             self.reporter.begin_anew();
         };
-        self.seal(context, manifest).await
+        self.seal(context, manifest).instrument(info_span!("seal")).await
     }
 
     /// Everything from the locks to what is to be sealed.
@@ -180,7 +181,9 @@ impl Run {
             Lists { context: &context, not_proved: &mut not_proved, warnings: &mut warnings };
         let positions = lists.positions(server.in_recovery, lock_wait).await?;
         let Collected { tables, totals, deep } =
-            tables::read(&context, tables, self.request.options.workers).await?;
+            tables::read(&context, tables, self.request.options.workers)
+                .instrument(info_span!("tables"))
+                .await?;
 
         let mut stream = context.writer.stream();
         let schema_archive = SchemaArchive {
@@ -189,18 +192,27 @@ impl Run {
             tool_major: report.pg_dump.major,
         };
         let large_objects =
-            large_objects::store(&context, &mut stream, self.request.options.workers).await?;
+            large_objects::store(&context, &mut stream, self.request.options.workers)
+                .instrument(info_span!("large_objects"))
+                .await?;
         self.reporter.report(Phase::Lists, None);
-        let roles = lists.roles(&mut stream, server.major()).await?;
-        let materialized_views = lists.materialized_views(&mut stream).await?;
-        let sequences = lists.sequences(&mut stream, &positions).await?;
+        let listing = async {
+            let roles = lists.roles(&mut stream, server.major()).await?;
+            let materialized_views = lists.materialized_views(&mut stream).await?;
+            let sequences = lists.sequences(&mut stream, &positions).await?;
+            Ok::<_, Error>((roles, materialized_views, sequences))
+        };
+        let (roles, materialized_views, sequences) =
+            listing.instrument(info_span!("lists")).await?;
         context.hold.same_values(&context.free).await?;
         let extensions = database::extensions(&context.hold.connection).await?;
         let database = database::properties(&context.hold.connection, server.major()).await?;
         stream.finish().await.map_err(Error::store("store lists"))?;
 
         self.reporter.report(Phase::Flush, None);
-        let snapshot = flushed(&context, server, known.marks.clone(), &mut warnings).await?;
+        let snapshot = flushed(&context, server, known.marks.clone(), &mut warnings)
+            .instrument(info_span!("flush"))
+            .await?;
         let totals = Totals { database_bytes: server.database_bytes, ..totals };
         let manifest = DatabaseManifest {
             engine_format: ENGINE_FORMAT_SHORT_LISTS,
@@ -263,6 +275,7 @@ impl Run {
                     &self.reporter,
                     &self.cancellers,
                 )
+                .instrument(info_span!("lock"))
                 .await?;
                 self.reporter.report(Phase::Schema, None);
                 let name = &hold.snapshot_name;
@@ -274,7 +287,8 @@ impl Run {
                     lock_timeout: options.lock_timeout,
                     work_dir,
                 };
-                let archived = hold.unless_lost(archive.write()).await;
+                let archived =
+                    hold.unless_lost(archive.write().instrument(info_span!("schema"))).await;
                 // Whether it failed or not: what it read may have been half old and half new.
                 hold.same_definitions(free).await?;
                 let archived = archived?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
+use tracing::{Instrument as _, info_span};
 
 use crate::catalog::relation::{self, TableFacts};
 use crate::error::{Error, Result};
@@ -59,15 +60,17 @@ pub(super) async fn read(
     let (done, done_queue) = mpsc::channel(OUTSTANDING_MAX);
     let job_queue: worker::Jobs = Arc::new(Mutex::new(job_queue));
     let mut set = JoinSet::new();
-    for _ in 0..workers {
-        set.spawn(worker::work(
+    for number in 0..workers {
+        let work = worker::work(
             Arc::clone(context),
             Arc::clone(&job_queue),
             blocked.clone(),
             done.clone(),
-        ));
+        );
+        set.spawn(work.instrument(info_span!("worker", number)));
     }
-    set.spawn(worker::work_on_blocked(Arc::clone(context), blocked_queue, done.clone()));
+    let on_blocked = worker::work_on_blocked(Arc::clone(context), blocked_queue, done.clone());
+    set.spawn(on_blocked.in_current_span());
     // From here on the queues end with those who feed them.
     drop((job_queue, blocked, done));
     let watch = async {

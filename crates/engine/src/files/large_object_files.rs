@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::Run;
 use super::archive::ArchiveBuilder;
@@ -57,7 +58,8 @@ impl Run {
                 let run = Arc::clone(self);
                 // In the order of the archive, which is that of their numbers.
                 let mut list = PartReader::new(&self.repository, &range.list);
-                running.spawn(async move { run.write_objects(&range).await });
+                let work = async move { run.write_objects(&range).await };
+                running.spawn(work.in_current_span());
                 while let Some(mut object) = list.next::<LargeObject>().await? {
                     object.acl = role_map.acl(object.acl.as_deref());
                     object.owner = role_map.name(&object.owner).to_owned();

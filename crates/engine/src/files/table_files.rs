@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use futures::stream::TryStreamExt as _;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::Run;
 use super::archive::ArchiveBuilder;
@@ -47,7 +48,9 @@ impl Run {
                 }
                 let name = builder.table(&table)?;
                 let run = Arc::clone(self);
-                running.spawn(async move { run.write_table(table, name).await });
+                // A span for each would be one for every table of the database.
+                let work = async move { run.write_table(table, name).await };
+                running.spawn(work.in_current_span());
                 continue;
             }
             let Some((table, content)) = next_finished(&mut running).await? else { break };

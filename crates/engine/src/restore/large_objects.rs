@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
+use tracing::{Instrument as _, info_span};
 
 use self::attributes::Attributes;
 use super::context::Context;
@@ -54,14 +55,15 @@ impl Context {
         let (sender, receiver) = mpsc::channel(1);
         let (receiver, roles) = (Arc::new(Mutex::new(receiver)), Arc::new(roles));
         let mut running = JoinSet::new();
-        for _ in 0..workers {
+        for number in 0..workers {
             let (context, receiver, roles) =
                 (Arc::clone(self), Arc::clone(&receiver), Arc::clone(&roles));
-            running.spawn(async move {
+            let work = async move {
                 let at_once = (LOCKED_OBJECTS_MAX / workers).max(1);
                 let mut loader = Loader::new(&context, &roles, at_once).await?;
                 loader.load(&receiver).await
-            });
+            };
+            running.spawn(work.instrument(info_span!("worker", number)));
         }
         drop(receiver);
         let hand_out = async {

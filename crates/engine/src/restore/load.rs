@@ -12,6 +12,7 @@ use futures::stream::{Stream, TryStreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
+use tracing::{Instrument as _, info_span};
 
 use super::context::Context;
 use super::large_row::{LargeRowLoader, RangeText};
@@ -70,10 +71,11 @@ impl Context {
         let (sender, receiver) = mpsc::channel(self.workers * RANGES_AHEAD);
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
         let mut workers = JoinSet::new();
-        for _ in 0..self.workers {
+        for number in 0..self.workers {
             let (context, loaded, receiver) =
                 (Arc::clone(&self), Arc::clone(&loaded), Arc::clone(&receiver));
-            workers.spawn(async move { context.work(&loaded, &receiver).await });
+            let work = async move { context.work(&loaded, &receiver).await };
+            workers.spawn(work.instrument(info_span!("worker", number)));
         }
         // Workers alone hold the receiver: when all of them have failed, the sender notices.
         drop(receiver);

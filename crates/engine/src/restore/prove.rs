@@ -13,6 +13,7 @@ use futures::stream::TryStreamExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
+use tracing::{Instrument as _, info_span};
 
 use super::compare;
 use super::context::Context;
@@ -107,10 +108,11 @@ impl Context {
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
         let (results, mut arrived) = mpsc::channel::<PieceContent>(self.workers * PIECES_AHEAD);
         let mut workers = JoinSet::new();
-        for _ in 0..self.workers {
+        for number in 0..self.workers {
             let (context, receiver, results) =
                 (Arc::clone(&self), Arc::clone(&receiver), results.clone());
-            workers.spawn(async move { context.read_pieces(&receiver, &results).await });
+            let work = async move { context.read_pieces(&receiver, &results).await };
+            workers.spawn(work.instrument(info_span!("worker", number)));
         }
         drop((receiver, results));
         let collect = async {

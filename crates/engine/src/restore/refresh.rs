@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
+use tracing::{Instrument as _, info_span};
 
 use super::context::Context;
 use super::workers::finish_all;
@@ -75,9 +76,9 @@ impl Context {
         let control = self.open().await?;
         let tables = Arc::new(Mutex::new(own_tables(&control).await?));
         let mut workers = JoinSet::new();
-        for _ in 0..self.workers {
+        for number in 0..self.workers {
             let (context, tables) = (Arc::clone(&self), Arc::clone(&tables));
-            workers.spawn(async move {
+            let work = async move {
                 let session = context.open_quiet().await?;
                 loop {
                     let next = tables.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -99,7 +100,8 @@ impl Context {
                         Err(error) => return Err(error),
                     }
                 }
-            });
+            };
+            workers.spawn(work.instrument(info_span!("worker", number)));
         }
         finish_all(workers).await.map(drop)
     }

@@ -5,6 +5,7 @@
 
 use coffer_store::{PackId, PackReport, PackVerdict, PackVerification, Repository, Share};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, info_span};
 
 use crate::error::{Error, Result};
 use crate::monitor::{Monitor, Phase, Progress};
@@ -42,6 +43,8 @@ impl PackReading {
         monitor: &dyn Monitor,
         cancel: &CancellationToken,
     ) -> Vec<PackVerdict> {
+        // One for the turn: packs may be many.
+        let span = info_span!("verify_packs");
         let mut verdicts = Vec::new();
         let mut bytes = 0_u64;
         while verdicts.len() < TURN_PACKS_MAX && (verdicts.is_empty() || bytes < bytes_max) {
@@ -49,7 +52,7 @@ impl PackReading {
             let verdict = tokio::select! {
                 biased;
                 () = cancel.cancelled() => None,
-                verdict = self.run.next() => verdict,
+                verdict = self.run.next().instrument(span.clone()) => verdict,
             };
             let Some(verdict) = verdict else { break };
             bytes = bytes.saturating_add(verdict.bytes);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use coffer_store::Repository;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, info_span};
 
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
@@ -55,6 +56,16 @@ pub struct ScratchRequest {
 /// As [`crate::restore_database`], above all [`Error::ProofFailed`] with the differences and [`Error::Store`] for what can't be
 /// read; [`Error::Unsupported`] (`ScratchInUse`) while another run verifies the same recovery point on that server.
 pub async fn verify_by_restore(
+    request: ScratchRequest,
+    repository: &Repository,
+    monitor: Arc<dyn Monitor>,
+    cancel: CancellationToken,
+) -> Result<RestoreOutcome> {
+    let span = info_span!("verify", recovery_point = request.recovery_point_id);
+    restore_and_drop(request, repository, monitor, cancel).instrument(span).await
+}
+
+async fn restore_and_drop(
     request: ScratchRequest,
     repository: &Repository,
     monitor: Arc<dyn Monitor>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
+use tracing::{Instrument as _, info_span};
 
 use super::super::compare;
 use super::super::context::Context;
@@ -45,9 +46,10 @@ impl Context {
         let ranges = self.manifest.large_objects.ranges.as_ref().map_or(1, |ranges| ranges.items);
         let workers = self.workers.min(usize::try_from(ranges).unwrap_or(usize::MAX)).max(1);
         let mut running = JoinSet::new();
-        for _ in 0..workers {
+        for number in 0..workers {
             let (context, receiver) = (Arc::clone(self), Arc::clone(&receiver));
-            running.spawn(async move { context.read_numbers(&receiver).await });
+            let work = async move { context.read_numbers(&receiver).await };
+            running.spawn(work.instrument(info_span!("worker", number)));
         }
         drop(receiver);
         let (handed_out, contents) =
