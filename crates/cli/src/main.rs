@@ -15,6 +15,7 @@ mod exit;
 mod logs;
 mod printer;
 mod progress;
+mod traces;
 
 use std::process::ExitCode;
 

@@ -24,7 +24,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        logs::start().map_err(Failure::usage)?;
+        let traces = logs::start().map_err(Failure::usage)?;
         let mut config =
             Config::load(&self.data_dir, self.config.as_deref()).map_err(Failure::usage)?;
         if let Some(listen) = self.listen {
@@ -45,8 +45,12 @@ impl Serve {
             signal = name,
             "stopping: requests at hand are finished, operations go on at the next start"
         );
+        let end = async {
+            service.shutdown().await;
+            traces.end().await;
+        };
         tokio::select! {
-            () = Box::pin(service.shutdown()) => Ok(()),
+            () = Box::pin(end) => Ok(()),
             name = signals.next() => {
                 printer::note(&format!("{name} again: stopping at once; nothing that was answered is lost"));
                 Ok(())

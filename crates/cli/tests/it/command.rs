@@ -18,7 +18,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) fn coffer() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("COFFER_") {
+        let name_text = name.to_string_lossy();
+        if ["COFFER_", "OTEL_"].iter().any(|prefix| name_text.starts_with(prefix)) {
             command.env_remove(name);
         }
     }
@@ -52,9 +53,26 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts the service on a free port and waits until it is ready.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
+        Self::start_with(&[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_with(variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_in(tempfile::tempdir()?, variables)
+    }
+
+    /// Starts the service on what another has left, once that has ended: by itself, as a test has asked it to.
+    pub(crate) fn start_after(mut ended: Self, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        wait_until("end of the service", LIMIT, || Ok(ended.child.try_wait()?))?;
+        let directory = std::mem::replace(&mut ended.directory, tempfile::tempdir()?);
+        fs::remove_file(directory.path().join("data").join("client.env"))?;
+        Self::start_in(directory, variables)
+    }
+
+    fn start_in(directory: tempfile::TempDir, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let log = fs::File::create(directory.path().join("log"))?;
         let child = coffer()
+            .envs(variables.iter().copied())
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(directory.path().join("data"))
             .stdin(Stdio::null())

@@ -1,8 +1,10 @@
 //! The binary as its users meet it: whole commands, exit codes, files and signals.
 
+mod collector;
 mod command;
 mod maintenance;
 mod operator;
 mod rescue;
 mod serve;
+mod traces;
 mod usage;
