@@ -133,7 +133,8 @@ async fn an_operation_stays_in_its_trace_when_another_process_runs_it() -> anyho
     let collector = Collector::start()?;
     let endpoint = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("{}/in", collector.endpoint));
     let endpoint = (endpoint.0, endpoint.1.as_str());
-    let first = Serving::start_with(&[endpoint, ("COFFER_CRASH_AT", "create_vault:conclude:before")])?;
+    let first =
+        Serving::start_with(&[endpoint, ("COFFER_CRASH_AT", "create_vault:conclude:before")])?;
     // The process may die before the answer is sent.
     drop(Client::of(&first).await?.put_vault().await);
     let mut second = Serving::start_after(first, &[endpoint, ("OTEL_SERVICE_NAME", "second")])?;

@@ -7,5 +7,6 @@ mod locked_vault;
 mod parts;
 mod resumption;
 mod schedule;
+mod traces;
 mod upkeep;
 mod validate;
