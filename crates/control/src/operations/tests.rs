@@ -332,6 +332,59 @@ async fn claim(bench: &Bench, owner: &str) -> Option<db::operation::ClaimedOpera
     claimed.map(Result::unwrap)
 }
 
+/// A backup of a database of that server in that vault, due after those before it.
+async fn backup_of(bench: &Bench, vault: &str, server: &str) -> String {
+    let like = bench.begin(OperationKind::StopProtection).await;
+    let mut tx = bench.db.begin().await.unwrap();
+    let vault = ResourceId::parse(&format!(
+        "/subscriptions/S/resourceGroups/G/providers/Microsoft.DataProtection/backupVaults/{vault}"
+    ));
+    let operation = Operation {
+        id: format!("backup of {} after {}", server, like.id),
+        kind: OperationKind::Backup,
+        vault: vault.unwrap(),
+        server_key: Some(server.to_owned()),
+        ..like
+    };
+    db::operation::insert(&mut tx, &operation).await.unwrap();
+    tx.commit().await.unwrap();
+    bench.clock.advance(Duration::from_millis(1));
+    operation.id
+}
+
+/// What can be claimed of the data lane under these limits.
+async fn claimed(bench: &Bench, per_server: usize, per_vault: usize) -> Option<String> {
+    let mut tx = bench.db.begin().await.unwrap();
+    let now_us = bench.clock.now_us();
+    let limits = ClaimLimits { per_server, per_vault };
+    let claim = db::operation::claim(&mut tx, Lane::Data, "owner", now_us, 30_000_000, limits);
+    let claimed = claim.await.unwrap();
+    tx.commit().await.unwrap();
+    claimed.map(|claimed| claimed.unwrap().operation.id)
+}
+
+#[tokio::test]
+async fn one_server_or_vault_with_much_to_do_keeps_no_other_waiting() {
+    let bench = Bench::new().await;
+    let mut first = Vec::new();
+    for _ in 0..3 {
+        first.push(backup_of(&bench, "V", "busy").await);
+    }
+    let other = backup_of(&bench, "W", "idle").await;
+    let last = backup_of(&bench, "W", "third").await;
+    assert_eq!(claimed(&bench, 1, 9).await.as_ref(), Some(&first[0]));
+    assert_eq!(claimed(&bench, 1, 9).await.as_ref(), Some(&other), "the busy one has its share");
+    assert_eq!(claimed(&bench, 1, 1).await, None, "so have both vaults");
+    let next = db::operation::next_due_us(bench.db.read(), Lane::Data, bench.clock.now_us()).await;
+    assert!(next.unwrap().is_some_and(|next| next > bench.clock.now_us()), "nobody spins");
+    assert_eq!(claimed(&bench, 1, 9).await.as_ref(), Some(&last));
+    assert_eq!(claimed(&bench, 1, 9).await, None);
+    // A lease that has run out counts no more.
+    bench.clock.advance(Duration::from_secs(31));
+    assert_eq!(claimed(&bench, 1, 9).await.as_ref(), Some(&first[0]));
+    assert_eq!(claimed(&bench, 2, 9).await.as_ref(), Some(&first[1]));
+}
+
 #[tokio::test]
 async fn two_executors_run_each_operation_once() {
     const OPERATIONS: usize = 40;
