@@ -114,7 +114,7 @@ class RecoveryPoint:
         return total
 
     def large_objects(self, write=lambda oid, data: None):
-        """Hands every large object to `write`, and checks their content (§15)."""
+        """Hands every large object to `write`, piece by piece, and checks their content (§15)."""
         objects, total = self.root["large_objects"], Content()
         if objects.get("ranges") is None:
             total += self._objects_of(objects, write)
@@ -133,16 +133,17 @@ class RecoveryPoint:
     def _objects_of(self, objects, write):
         rest, chunks, total = b"", self._content(objects["data"], OBJECT_DATA), Content()
         for one in self._lines_of(objects["list"], OBJECT_LIST):
-            pieces = [rest]
-            length = len(rest)
-            while length < one["bytes"]:
-                pieces.append(next(chunks, b""))
-                check(pieces[-1], f"large object {one['oid']} is cut off")
-                length += len(pieces[-1])
-            data = b"".join(pieces)
-            data, rest = data[: one["bytes"]], data[one["bytes"] :]
-            total += Content(1, self._hash(b"large object" + one["oid"].to_bytes(4, "little") + data), len(data))
-            write(one["oid"], data)
+            oid, left = one["oid"], one["bytes"]
+            hasher = blake3(b"large object" + oid.to_bytes(4, "little"), key=self.repository.row_key)
+            write(oid, b"")
+            while left:
+                rest = rest or next(chunks, b"")
+                check(rest, f"large object {oid} is cut off")
+                piece, rest = rest[:left], rest[left:]
+                hasher.update(piece)
+                write(oid, piece)
+                left -= len(piece)
+            total += Content(1, int.from_bytes(hasher.digest()[:16], "little"), one["bytes"])
         check(not rest and next(chunks, None) is None, "there are bytes behind the last large object")
         return total
 
