@@ -1,5 +1,7 @@
 """The whole lifecycle, driven by the newest `azure-mgmt-dataprotection`, unmodified."""
 
+import datetime
+import json
 import subprocess
 import time
 import unittest
@@ -19,9 +21,9 @@ def vault_store():
     return m.DataStoreInfoBase(data_store_type="VaultStore", object_type="DataStoreInfoBase")
 
 
-def policy():
+def policy(interval="R/2021-08-15T06:30:00+00:00/P1W"):
     tag = m.TaggingCriteria(tag_info=m.RetentionTag(tag_name="Default"), tagging_priority=99, is_default=True)
-    schedule = m.BackupSchedule(repeating_time_intervals=["R/2021-08-15T06:30:00+00:00/P1W"], time_zone="UTC")
+    schedule = m.BackupSchedule(repeating_time_intervals=[interval], time_zone="UTC")
     backup = m.AzureBackupRule(
         name="BackupWeekly",
         backup_parameters=m.AzureBackupParams(backup_type="Full"),
@@ -202,6 +204,7 @@ class Lifecycle(unittest.TestCase):
         cls.addClassCleanup(cls.world.close)
         cls.world.create_database("shop", harness.SAMPLE.read_text(), scale=1)
         cls.world.create_database("small")
+        cls.world.create_database("scheduled")
         cls.sdk = data_protection(cls.world.env)
         cls.addClassCleanup(cls.sdk.close)
 
@@ -226,6 +229,28 @@ class Lifecycle(unittest.TestCase):
         with self.assertRaises(HttpResponseError) as caught:
             call(*arguments, **options)
         return error_codes(caught.exception)
+
+    def test_a_policy_that_is_due_takes_a_backup_by_itself(self):
+        instance = self.protectable("scheduled", "scheduled")
+        instance.configure()
+        soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
+        interval = f"R/{soon.isoformat(timespec='seconds')}/P1D"
+        self.sdk.backup_policies.create_or_update(instance.group, instance.vault, "weekly", policy(interval))
+        deadline = time.monotonic() + LIMIT
+        while not (points := instance.recovery_points()):
+            self.assertLess(time.monotonic(), deadline, "no backup was taken")
+            time.sleep(0.1)
+        self.assertEqual(points[0].properties.retention_tag_name, "Default")
+        [job] = self.sdk.jobs.list(instance.group, instance.vault)
+        self.assertEqual((job.properties.status, job.properties.is_user_triggered), ("Completed", False), explain(job))
+        explained = self.world.coffer.command(
+            "policy", "explain", "--data-dir", self.world.coffer.data, "--instance", instance.id, "--output", "json"
+        )
+        [explained] = json.loads(explained)
+        self.assertEqual(explained["recoveryPoints"][0]["recoveryPointId"], points[0].properties.recovery_point_id)
+        self.assertEqual(explained["recoveryPoints"][0]["decision"], "keep")
+        tomorrow = (soon + datetime.timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.assertEqual(explained["nextBackups"][0], tomorrow)
 
     def test_the_whole_day(self):
         instance = self.protectable("day", "shop")
