@@ -27,7 +27,7 @@ use crate::policy::schedule::{Due, Schedule, shown};
 /// Rows of one look; the next look follows at once when there were so many.
 const ROWS_MAX: u32 = 500;
 /// The longest time between two looks for what was not announced.
-const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How much later than planned a backup may begin before its time counts as missed.
 const TOLERANCE_US: i64 = 5 * 60 * 1_000_000;
 /// How long a row waits that could not be dealt with.
