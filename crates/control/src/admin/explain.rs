@@ -2,13 +2,13 @@
 //!
 //! It asks the same pure functions as the service, about the same rows, and changes nothing.
 
-use coffer_azure::{BaseBackupPolicy, ResourceId};
+use coffer_azure::ResourceId;
 
 use super::Admin;
 use crate::app::dataprotection::protection_state::ProtectionState;
 use crate::app::dataprotection::restore::points_in_use;
 use crate::app::dataprotection::state::{InstanceState, read_state};
-use crate::app::dataprotection::{INSTANCE_KIND, instance_row};
+use crate::app::dataprotection::{INSTANCE_KIND, backup_policy, instance_row};
 use crate::background::expire_points::{all_points, decide_all, keep_of};
 use crate::db::recovery_point::RecoveryPoint;
 use crate::db::{Page, Resource, resource_get, resource_list_all};
@@ -100,10 +100,7 @@ impl Admin {
         let Some(policy) = resource_get(self.db.read(), policy).await? else {
             return Ok(Vec::new());
         };
-        let BaseBackupPolicy::BackupPolicy(policy) =
-            serde_json::from_value(policy.body["properties"].clone()).map_err(Error::internal)?;
-        let schedule = Schedule::of(&policy).map_err(Error::internal)?;
-        let first = schedule.next_after(at_us);
-        Ok(std::iter::successors(first, |at| schedule.next_after(*at)).take(NEXT_BACKUPS).collect())
+        let schedule = Schedule::of(&backup_policy::read(&policy)?).map_err(Error::internal)?;
+        Ok(schedule.upcoming(at_us).take(NEXT_BACKUPS).collect())
     }
 }

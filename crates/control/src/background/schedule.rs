@@ -7,14 +7,14 @@
 
 use std::time::Duration;
 
-use coffer_azure::{ApiVersion, BackupPolicy, BaseBackupPolicy, ResourceId};
+use coffer_azure::{ApiVersion, ResourceId};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::app::alert::{self, Alert, AlertKind};
-use crate::app::dataprotection::instance_row;
 use crate::app::dataprotection::protection_state::ProtectionState;
 use crate::app::dataprotection::state::{InstanceState, VaultState, read_state};
+use crate::app::dataprotection::{backup_policy, instance_row, location_of};
 use crate::config::ScheduleConfig;
 use crate::db::schedule::ScheduleRow;
 use crate::db::{self, Resource, Tx};
@@ -180,7 +180,7 @@ async fn begin(
         kind: OperationKind::Backup,
         vault: followed.vault.id.clone(),
         instance: Some(row.instance.clone()),
-        location: followed.vault.body["location"].as_str().unwrap_or_default().to_owned(),
+        location: location_of(&followed.vault),
         input: serde_json::to_value(BackupInput {
             rule_name: followed.rule_name.clone(),
             retention_tag: None,
@@ -213,8 +213,9 @@ async fn begin(
 }
 
 fn missed_outside(config: &ScheduleConfig, followed: &Followed, seen_us: i64, due: Due) -> u32 {
-    let first = followed.schedule.next_after(seen_us);
-    let earlier = std::iter::successors(first, |at| followed.schedule.next_after(*at))
+    let earlier = followed
+        .schedule
+        .upcoming(seen_us)
         .take(due.earlier as usize)
         .filter(|at| first_free(&config.blackout, *at) == Some(*at));
     u32::try_from(earlier.count()).unwrap_or(u32::MAX)
@@ -238,9 +239,7 @@ async fn followed(tx: &mut Tx, instance: &ResourceId) -> Result<Option<Followed>
     let Some(policy) = db::resource_get(&mut **tx, &policy_id).await? else {
         return Err(Error::internal(format!("{instance} follows {policy_id}, which is not there")));
     };
-    let BaseBackupPolicy::BackupPolicy(policy) =
-        serde_json::from_value(policy.body["properties"].clone()).map_err(Error::internal)?;
-    let policy: BackupPolicy = *policy;
+    let policy = backup_policy::read(&policy)?;
     let schedule = Schedule::of(&policy).map_err(Error::internal)?;
     let rule_name = rules::backup_rule_name(&policy).unwrap_or_default().to_owned();
     let repository = read_state::<InstanceState>(&resource.body)?.repository_guid;

@@ -105,19 +105,16 @@ impl Schedule {
         Some(Due { newest_us, earlier: self.missed(after_us, newest_us) })
     }
 
+    /// All times after this one, in order.
+    pub fn upcoming(&self, after_us: i64) -> impl Iterator<Item = i64> + '_ {
+        std::iter::successors(self.next_after(after_us), |at| self.next_after(*at))
+    }
+
     /// How many times lie between these, both excluded; at most [`MISSED_MAX`].
     #[must_use]
     pub fn missed(&self, after_us: i64, before_us: i64) -> u32 {
-        let mut count = 0;
-        let mut at = after_us;
-        while count < MISSED_MAX {
-            match self.next_after(at) {
-                Some(next) if next < before_us => at = next,
-                _ => break,
-            }
-            count += 1;
-        }
-        count
+        let between = self.upcoming(after_us).take_while(|at| *at < before_us);
+        u32::try_from(between.take(MISSED_MAX as usize).count()).unwrap_or(MISSED_MAX)
     }
 }
 

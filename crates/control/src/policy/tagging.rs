@@ -13,7 +13,6 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use super::calendar::{Period, zoned};
-use super::schedule::Schedule;
 
 /// Tells whether the schedule has made a recovery point that was wanted from the first of these times on and before the second.
 pub trait History {
@@ -21,15 +20,14 @@ pub trait History {
     fn has_between(&self, from_us: i64, before_us: i64) -> bool;
 }
 
-/// The name of the tag for a backup that the schedule wants at this time; none where the policy has no default.
+/// The name of the tag for a backup that the schedule, which counts in this zone, wants at this time; none where the policy has no default.
 #[must_use]
 pub fn tag_of<'a>(
     trigger: &'a ScheduleBasedTriggerContext,
+    zone: &TimeZone,
     scheduled_us: i64,
     history: &impl History,
 ) -> Option<&'a str> {
-    let schedule = Schedule::of_trigger(trigger).ok()?;
-    let zone = schedule.zone();
     let at = zoned(zone, scheduled_us)?;
     let mut tags: Vec<&TaggingCriteria> = trigger.tagging_criteria.iter().collect();
     tags.sort_by_key(|tag| tag.tagging_priority);

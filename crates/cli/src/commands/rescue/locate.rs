@@ -76,6 +76,21 @@ impl Storage {
         Ok(())
     }
 
+    /// The repository of this id, or all where none is named.
+    pub(super) fn chosen(&self, id: Option<Uuid>) -> Result<Vec<&Opened>, Failure> {
+        let chosen: Vec<_> = self
+            .repositories
+            .iter()
+            .filter(|opened| id.is_none_or(|wanted| wanted == opened.id))
+            .collect();
+        match id {
+            Some(wanted) if chosen.is_empty() => Err(Failure::Request(anyhow!(
+                "there is no repository {wanted} in this storage location"
+            ))),
+            _ => Ok(chosen),
+        }
+    }
+
     /// The repository that holds a recovery point.
     pub(super) async fn find(&self, recovery_point: &str) -> Result<&Opened, Failure> {
         for opened in &self.repositories {

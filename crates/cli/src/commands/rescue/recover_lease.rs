@@ -70,16 +70,7 @@ struct LeftOut {
 impl RecoverLease {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let storage = self.location.open().await?;
-        let chosen: Vec<_> = storage
-            .repositories
-            .iter()
-            .filter(|opened| self.repository.is_none_or(|wanted| wanted == opened.id))
-            .collect();
-        if let (Some(wanted), true) = (self.repository, chosen.is_empty()) {
-            return Err(Failure::Request(anyhow!(
-                "there is no repository {wanted} in this storage location"
-            )));
-        }
+        let chosen = storage.chosen(self.repository)?;
         let mut entries = Vec::new();
         for opened in chosen {
             entries.push(self.recover(opened).await);

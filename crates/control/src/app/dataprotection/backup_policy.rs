@@ -131,7 +131,11 @@ pub(super) async fn require(tx: &mut Tx, id: &ResourceId) -> Result<BackupPolicy
     read(&resource)
 }
 
-fn read(row: &Resource) -> Result<BackupPolicy, Error> {
+/// The policy in a row.
+///
+/// # Errors
+/// An internal error: rows are checked before they are written.
+pub(crate) fn read(row: &Resource) -> Result<BackupPolicy, Error> {
     let BaseBackupPolicy::BackupPolicy(policy) =
         serde_json::from_value(row.body["properties"].clone()).map_err(Error::internal)?;
     Ok(*policy)

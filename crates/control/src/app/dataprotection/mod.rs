@@ -167,7 +167,7 @@ async fn vault_require_usable(tx: &mut Tx, vault: &ResourceId) -> Result<Resourc
 }
 
 /// The vault's location, as it was written.
-fn location_of(vault: &Resource) -> String {
+pub(crate) fn location_of(vault: &Resource) -> String {
     vault.body.get("location").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 

@@ -3,15 +3,13 @@
 //! It is fixed before the backup begins, and the recovery point's end with it: a later change of the policy is for later ones.
 
 use coffer_azure::duration::ticks;
-use coffer_azure::{
-    AzureRetentionRule, BackupPolicy, BaseBackupPolicy, DataStoreType, DeleteOption, ResourceId,
-};
+use coffer_azure::{AzureRetentionRule, BackupPolicy, DataStoreType, DeleteOption, ResourceId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::app::dataprotection::errors;
 use crate::app::dataprotection::new_job::DEFAULT_RETENTION_TAG;
+use crate::app::dataprotection::{backup_policy, errors};
 use crate::db;
 use crate::error::Error;
 use crate::policy::schedule::Schedule;
@@ -47,9 +45,7 @@ impl PolicyRetention {
         let resource = db::resource_get(app.db.read(), policy)
             .await?
             .ok_or_else(errors::resource_not_found)?;
-        let BaseBackupPolicy::BackupPolicy(policy) =
-            serde_json::from_value(resource.body["properties"].clone()).map_err(Error::internal)?;
-        let policy: &BackupPolicy = &policy;
+        let policy = &backup_policy::read(&resource)?;
         let tag = match (named, scheduled_us) {
             (Some(named), _) => Some(named.to_owned()),
             (None, Some(scheduled_us)) => {
@@ -95,7 +91,7 @@ async fn by_criteria(
         );
         made.0.push((start_us, before.await?));
     }
-    Ok(tagging::tag_of(trigger, scheduled_us, &made).map(str::to_owned))
+    Ok(tagging::tag_of(trigger, schedule.zone(), scheduled_us, &made).map(str::to_owned))
 }
 
 /// What was asked of the database beforehand: whether something was made since the beginning of each period.

@@ -142,7 +142,7 @@ fn live(
         at = next;
         number += 1;
         if !fails[number % fails.len()] {
-            let tag = tag_of(&trigger, at, &Before(&points)).unwrap().to_owned();
+            let tag = tag_of(&trigger, schedule.zone(), at, &Before(&points)).unwrap().to_owned();
             let taken_us = at + 60_000_000;
             let expiry_us = calendar::end_of(taken_us, Span::new().days(keep[tag.as_str()]));
             taken_any = true;

@@ -23,8 +23,7 @@ fn us(text: &str) -> i64 {
 
 /// The times after `from`, up to `count` of them.
 fn times(schedule: &Schedule, from: &str, count: usize) -> Vec<String> {
-    let first = schedule.next_after(us(from));
-    std::iter::successors(first, |at| schedule.next_after(*at)).take(count).map(shown).collect()
+    schedule.upcoming(us(from)).take(count).map(shown).collect()
 }
 
 #[test]
@@ -209,8 +208,7 @@ proptest! {
         expected.dedup();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let schedule = schedule(zone, &texts);
-        let first = schedule.next_after(i64::MIN);
-        let found: Vec<i64> = std::iter::successors(first, |at| schedule.next_after(*at))
+        let found: Vec<i64> = schedule.upcoming(i64::MIN)
             .take_while(|at| *at <= until.as_microsecond())
             .take(2000)
             .collect();

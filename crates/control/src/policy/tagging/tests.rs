@@ -16,6 +16,10 @@ fn us(text: &str) -> i64 {
     text.parse::<Timestamp>().unwrap().as_microsecond()
 }
 
+fn berlin() -> TimeZone {
+    TimeZone::get("Europe/Berlin").unwrap()
+}
+
 /// A policy in Berlin's time with these tags, by priority, and a default.
 fn trigger(tags: &[(&str, Value)]) -> ScheduleBasedTriggerContext {
     let mut all: Vec<Value> = tags
@@ -58,7 +62,7 @@ fn the_lowest_number_wins_and_the_default_takes_the_rest() {
         ("2025-02-01T23:30:00Z", "Daily"),
         ("2025-12-31T23:30:00Z", "Yearly"),
     ] {
-        assert_eq!(tag_of(&trigger, us(at), &made), Some(tag), "{at}");
+        assert_eq!(tag_of(&trigger, &berlin(), us(at), &made), Some(tag), "{at}");
         made.0.push(us(at));
     }
     assert_eq!(periods(&trigger).len(), 3);
@@ -69,14 +73,14 @@ fn what_failed_takes_no_place() {
     let trigger = trigger(&[("Daily", json!({"absoluteCriteria": ["FirstOfDay"]}))]);
     // Nothing was made in the morning, since it failed: the next one of the day is the first.
     let made = Made(vec![us("2025-02-01T10:00:00Z")]);
-    assert_eq!(tag_of(&trigger, us("2025-02-02T16:00:00Z"), &made), Some("Daily"));
+    assert_eq!(tag_of(&trigger, &berlin(), us("2025-02-02T16:00:00Z"), &made), Some("Daily"));
 }
 
 #[test]
 fn members_are_all_of_one_and_one_of_their_values() {
     let fits = |criteria: Value, at: &str| {
         let trigger = trigger(&[("It", criteria)]);
-        tag_of(&trigger, us(at), &Made(Vec::new())) == Some("It")
+        tag_of(&trigger, &berlin(), us(at), &Made(Vec::new())) == Some("It")
     };
     let first_sunday = json!({"daysOfTheWeek": ["sunday"], "weeksOfTheMonth": ["First"]});
     assert!(fits(first_sunday.clone(), "2025-06-01T10:00:00Z"));

@@ -34,10 +34,14 @@ async fn estate(change: impl FnOnce(&mut Config)) -> Estate {
 impl Estate {
     /// Goes to a moment behind the next time of the weekly policy.
     async fn next_sunday(&mut self, behind: Duration) {
+        self.later(self.until_next_sunday() + behind).await;
+    }
+
+    fn until_next_sunday(&self) -> Duration {
         let now = self.harness.service().app().clock.now_seconds();
         let week = i64::try_from(WEEK.as_secs()).unwrap();
         let left = week - (now - FIRST_SUNDAY).rem_euclid(week);
-        self.later(Duration::from_secs(u64::try_from(left).unwrap()) + behind).await;
+        Duration::from_secs(u64::try_from(left).unwrap())
     }
 
     /// All backup jobs of the vault, when none runs any more.
@@ -293,10 +297,7 @@ async fn what_is_due_is_begun_once_however_many_look() {
     let mut estate = estate(|_| {}).await;
     let instance = estate.protect("pg-shop", "shop").await;
     let app = Arc::clone(estate.harness.service().app());
-    let now = app.clock.now_seconds();
-    let week = i64::try_from(WEEK.as_secs()).unwrap();
-    let left = week - (now - FIRST_SUNDAY).rem_euclid(week);
-    app.clock.advance(Duration::from_secs(u64::try_from(left).unwrap() + 1));
+    app.clock.advance(estate.until_next_sunday() + Duration::from_secs(1));
     let rounds = (0..8).map(|_| coffer_control::background::run_round(&app));
     futures::future::join_all(rounds).await;
     estate.later(Duration::ZERO).await;
