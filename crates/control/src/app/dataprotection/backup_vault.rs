@@ -1,21 +1,22 @@
-//! Backup vaults: their settings, their identity, and what keeps them from being deleted.
+//! Backup vaults: made, changed, read and listed. Their identity is [`super::vault_identity`], their end [`super::vault_deletion`].
 
 use std::collections::BTreeMap;
 
 use coffer_azure::{
-    BackupVault, BackupVaultResource, DppIdentityDetails, IdentityType, PatchResourceRequestInput,
-    ResourceId, StorageSetting,
+    BackupVault, BackupVaultResource, PatchResourceRequestInput, ResourceId, StorageSetting,
 };
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::critical_operation::CriticalOperation;
-use super::state::{Deletion, InstanceState, VaultState, read_state, without_state, write_state};
+use super::state::{VaultState, read_state, without_state, write_state};
+use super::vault_deletion::purge_now;
+use super::vault_identity::{WantedIdentity, apply_identity, wanted_identity};
 use super::vault_properties::{self, RequestedSettings};
 use super::vault_security::SoftDelete;
 use super::{
-    Call, DELETED_INSTANCE_KIND, INSTANCE_KIND, NAMESPACE, POLICY_KIND, PROXY_KIND, VAULT_KIND,
-    Wanted, errors, guarded, names, vault_require, vault_require_usable,
+    Call, DELETED_INSTANCE_KIND, INSTANCE_KIND, NAMESPACE, VAULT_KIND, Wanted, errors, guarded,
+    names, vault_require,
 };
 use crate::app::App;
 use crate::app::alert;
@@ -26,9 +27,6 @@ use crate::operations::{Operation, OperationKind};
 
 /// The provisioning state of a vault whose last operation has failed.
 const FAILED: &str = "Failed";
-/// How many names an error lists per kind of thing in the way.
-const BLOCKERS_LISTED_MAX: usize = 10;
-
 /// What a PUT or PATCH did.
 #[derive(Debug)]
 pub struct VaultChange {
@@ -36,14 +34,6 @@ pub struct VaultChange {
     pub vault: Resource,
     /// What finishes a new or changed vault; none when it was so already.
     pub operation: Option<Operation>,
-}
-
-/// The identity that a request asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WantedIdentity {
-    AsItIs,
-    None,
-    SystemAssigned,
 }
 
 /// Creates a vault or changes one. `body` is read after the caller was authorized.
@@ -162,37 +152,6 @@ pub async fn list(
     Ok(found)
 }
 
-/// Begins the deletion of an empty vault. None when there is no vault.
-///
-/// # Errors
-/// Not allowed; something is still in it; being deleted already; the database fails.
-pub async fn delete(
-    app: &App,
-    call: Call<'_>,
-    id: &ResourceId,
-) -> Result<Option<Operation>, Error> {
-    call.authorize(app, "backupVaults/delete", id).await?;
-    let now_us = app.clock.now_us();
-    let mut tx = app.db.begin().await?;
-    if !db::resource_exists(&mut *tx, id).await? {
-        return Ok(None);
-    }
-    let mut vault = vault_require_usable(&mut tx, id).await?;
-    let blockers = blockers(&mut tx, id).await?;
-    if !blockers.is_empty() {
-        return Err(errors::vault_not_empty(&blockers));
-    }
-    let mut state: VaultState = read_state(&vault.body)?;
-    state.deleting = true;
-    write_state(&mut vault.body, &state);
-    db::resource_update(&mut tx, &mut vault, now_us).await?;
-    let operation =
-        call.begin(&mut tx, &vault, Wanted::of_vault(OperationKind::DeleteVault), now_us).await?;
-    tx.commit().await?;
-    app.executor.wake();
-    Ok(Some(operation))
-}
-
 /// The vault as the wire has it, out of its row.
 pub(super) fn wire(vault: &Resource) -> Result<BackupVaultResource, Error> {
     serde_json::from_value(without_state(&vault.body)).map_err(Error::internal)
@@ -298,52 +257,6 @@ fn row_body(vault: &BackupVaultResource, state: &VaultState) -> Result<Value, Er
     Ok(body)
 }
 
-fn wanted_identity(identity: Option<&DppIdentityDetails>) -> Result<WantedIdentity, Error> {
-    match identity.and_then(|identity| identity.kind.as_ref()) {
-        None => Ok(WantedIdentity::AsItIs),
-        Some(IdentityType::None) => Ok(WantedIdentity::None),
-        Some(IdentityType::SystemAssigned) => Ok(WantedIdentity::SystemAssigned),
-        Some(kind @ (IdentityType::UserAssigned | IdentityType::SystemAssignedUserAssigned)) => {
-            Err(errors::invalid_input(format!(
-                "The identity type '{kind}' is not supported by this version; SystemAssigned and None are."
-            )))
-        }
-        Some(IdentityType::Unknown(kind)) => Err(errors::invalid_input(format!(
-            "The identity type '{kind}' does not exist; SystemAssigned and None are supported."
-        ))),
-    }
-}
-
-/// Makes or deletes the vault's principal as asked, in the transaction of the change.
-async fn apply_identity(
-    app: &App,
-    tx: &mut Tx,
-    id: &ResourceId,
-    wanted: WantedIdentity,
-    vault: &mut BackupVaultResource,
-    state: &mut VaultState,
-) -> Result<(), Error> {
-    match (wanted, &state.principal_id) {
-        (WantedIdentity::SystemAssigned, None) => {
-            state.principal_id = Some(app.principal_create_managed(tx, id.name()).await?);
-        }
-        (WantedIdentity::None, Some(principal_id)) => {
-            app.principal_delete(tx, principal_id).await?;
-            state.principal_id = None;
-        }
-        (WantedIdentity::AsItIs, _)
-        | (WantedIdentity::SystemAssigned, Some(_))
-        | (WantedIdentity::None, None) => {}
-    }
-    vault.identity = state.principal_id.as_ref().map(|principal_id| DppIdentityDetails {
-        kind: Some(IdentityType::SystemAssigned),
-        principal_id: Some(principal_id.clone()),
-        tenant_id: Some(app.identity.tenant_id.clone()),
-        user_assigned_identities: None,
-    });
-    Ok(())
-}
-
 fn require_same_location(existing: &Resource, location: &str) -> Result<(), Error> {
     let current = super::location_of(existing);
     if location_key(&current) == location_key(location) {
@@ -362,53 +275,8 @@ async fn protects_something(tx: &mut Tx, vault: &ResourceId) -> Result<bool, Err
     Ok(false)
 }
 
-/// What keeps a vault from being deleted, in words; empty when nothing does.
-async fn blockers(tx: &mut Tx, vault: &ResourceId) -> Result<String, Error> {
-    let mut parts = Vec::new();
-    for (kind, word) in [
-        (INSTANCE_KIND, "backup instances"),
-        (
-            DELETED_INSTANCE_KIND,
-            "soft deleted backup instances (undelete and delete them, or wait until they are purged)",
-        ),
-        (POLICY_KIND, "backup policies"),
-        (PROXY_KIND, "resource guard proxies"),
-    ] {
-        let page =
-            Page { after: None, rows_max: u32::try_from(BLOCKERS_LISTED_MAX).unwrap_or(u32::MAX) };
-        let found = db::resource_list_children(&mut **tx, vault, kind, &page).await?;
-        let names: Vec<&str> = found.items.iter().map(|resource| resource.id.name()).collect();
-        if !names.is_empty() {
-            let more = if found.next.is_some() { ", …" } else { "" };
-            parts.push(format!("{word}: {}{more}", names.join(", ")));
-        }
-    }
-    Ok(parts.join("; "))
-}
-
 fn turns_soft_delete_off(before: &BackupVault, after: &BackupVault) -> Result<bool, Error> {
     let (before, _) = vault_properties::soft_delete_of(before)?;
     let (after, _) = vault_properties::soft_delete_of(after)?;
     Ok(before != SoftDelete::Off && after == SoftDelete::Off)
-}
-
-/// Turning soft delete off lets go of what is soft deleted.
-async fn purge_now(tx: &mut Tx, vault: &ResourceId, now_us: i64) -> Result<(), Error> {
-    let mut page = Page::default();
-    loop {
-        let deleted =
-            db::resource_list_children(&mut **tx, vault, DELETED_INSTANCE_KIND, &page).await?;
-        for mut instance in deleted.items {
-            let mut state: InstanceState = read_state(&instance.body)?;
-            let Some(deletion) = state.deletion.take() else { continue };
-            state.deletion = Some(Deletion { purge_us: now_us, ..deletion });
-            write_state(&mut instance.body, &state);
-            db::resource_update(tx, &mut instance, now_us).await?;
-            db::purge::set(tx, &instance.id, now_us).await?;
-        }
-        match deleted.next {
-            Some(after) => page.after = Some(after),
-            None => return Ok(()),
-        }
-    }
 }

@@ -38,6 +38,8 @@ pub(crate) mod restore_choice;
 pub mod state;
 pub mod unusual;
 pub mod validate_for_backup;
+pub mod vault_deletion;
+mod vault_identity;
 mod vault_properties;
 pub mod vault_security;
 

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::{Request, encode};
-use crate::app::dataprotection::backup_vault;
+use crate::app::dataprotection::{backup_vault, vault_deletion};
 use crate::error::Error;
 use crate::http::ArmResponse;
 use crate::http::long_running::{Announce, announce};
@@ -53,7 +53,7 @@ pub(super) async fn list(request: Request<'_>) -> Result<ArmResponse, Error> {
 
 /// 204 when there is none, else 202.
 pub(super) async fn delete(request: Request<'_>) -> Result<ArmResponse, Error> {
-    Ok(match backup_vault::delete(request.app, request.call(), &request.vault()?).await? {
+    Ok(match vault_deletion::delete(request.app, request.call(), &request.vault()?).await? {
         None => ArmResponse::empty(StatusCode::NO_CONTENT),
         Some(operation) => announce(
             request.app,
