@@ -5,6 +5,7 @@
 //! next backup stores it anew; which recovery points are hit is said in the log. After the last share every recovery point's
 //! closure is looked at as well, which finds packs that are missing altogether.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use coffer_engine::{Error as EngineError, PackReading, SilentMonitor, verify_recovery_point};
@@ -14,6 +15,7 @@ use coffer_store::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::expire_points::all_points;
 use super::upkeep::{DAY, Ended, Place, holder, later};
 use crate::app::App;
 use crate::app::alert::{self, Alert, AlertKind};
@@ -157,14 +159,14 @@ async fn name_damaged_points(app: &App, place: &Place) -> Result<(), Failure> {
     let blame = |error: EngineError| engine_failure(&error, &Blame::storage());
     let repository = &place.repository;
     let manifests = repository.manifests().await.map_err(|error| store_failure(&error))?;
+    let mut states = Vec::new();
     for unreadable in manifests.unreadable {
-        let reason = unreadable.error.to_string();
-        set_damaged(app, place, &unreadable.recovery_point_id, Some(reason)).await?;
+        states.push((unreadable.recovery_point_id, Some(unreadable.error.to_string())));
     }
     for info in manifests.valid {
-        let id = &info.recovery_point_id;
+        let id = info.recovery_point_id;
         let closure = VerifyDepth::Closure;
-        let reason = match verify_recovery_point(repository, id, closure, &SilentMonitor).await {
+        let reason = match verify_recovery_point(repository, &id, closure, &SilentMonitor).await {
             Ok(report) if report.damaged_chunks == 0 => None,
             Ok(report) => {
                 let first = report.damaged.first().map(|damage| damage.error.to_string());
@@ -173,41 +175,52 @@ async fn name_damaged_points(app: &App, place: &Place) -> Result<(), Failure> {
             Err(error @ EngineError::Manifest { .. }) => Some(error.to_string()),
             Err(error) => return Err(blame(error)),
         };
-        set_damaged(app, place, id, reason).await?;
+        states.push((id, reason));
     }
-    Ok(())
+    Ok(set_damaged(app, place, &states).await?)
 }
 
-/// Damaged for this reason, or whole.
+/// Puts on record for each recovery point whether it is damaged, and for what reason: those alone that have changed, together.
 async fn set_damaged(
     app: &App,
     place: &Place,
-    recovery_point: &str,
-    reason: Option<String>,
+    states: &[(String, Option<String>)],
 ) -> Result<(), Error> {
     let (instance, repository) = (&place.instance, place.repository.id());
-    if let Some(reason) = &reason {
+    for (recovery_point, reason) in states {
+        let Some(reason) = reason else { continue };
         metrics::counter!("coffer_damaged_recovery_points_total").increment(1);
         tracing::error!(
             code = "RecoveryPointDamaged", %instance, %repository, recovery_point, reason,
             "a recovery point cannot be restored as a whole"
         );
     }
+    let rows = all_points(app.db.read(), repository).await?;
+    let known: HashMap<&str, bool> =
+        rows.iter().map(|point| (point.id.as_str(), point.body.damaged)).collect();
+    let is_changed = |id: &str, damaged| known.get(id).is_some_and(|known| *known != damaged);
+    let changed: Vec<_> =
+        states.iter().filter(|(id, reason)| is_changed(id, reason.is_some())).collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
     let mut tx = app.db.begin().await?;
-    let is_news =
-        db::recovery_point::set_damaged(&mut tx, repository, recovery_point, reason.is_some())
-            .await?;
-    if is_news
-        && reason.is_some()
-        && let Some(vault) = instance.parent()
-        && let Some(vault) = db::resource_get(&mut *tx, &vault).await?
-    {
-        let text = format!(
-            "The recovery point {recovery_point} cannot be restored as a whole: stored data is damaged or missing. \
-             The next backup stores it anew."
-        );
-        let alert = Alert::of_instance(AlertKind::StoredDataDamaged, &vault, instance, text);
-        alert::raise(app, &mut tx, &alert).await?;
+    for (recovery_point, reason) in changed {
+        let damaged = reason.is_some();
+        let is_news =
+            db::recovery_point::set_damaged(&mut tx, repository, recovery_point, damaged).await?;
+        if is_news
+            && damaged
+            && let Some(vault) = instance.parent()
+            && let Some(vault) = db::resource_get(&mut *tx, &vault).await?
+        {
+            let text = format!(
+                "The recovery point {recovery_point} cannot be restored as a whole: stored data is damaged or missing. \
+                 The next backup stores it anew."
+            );
+            let alert = Alert::of_instance(AlertKind::StoredDataDamaged, &vault, instance, text);
+            alert::raise(app, &mut tx, &alert).await?;
+        }
     }
     Ok(tx.commit().await?)
 }
