@@ -5,6 +5,8 @@
 
 pub mod blackout;
 pub mod calendar;
+#[cfg(test)]
+mod cases;
 pub mod interval;
 pub mod retention;
 pub mod rules;
