@@ -33,12 +33,12 @@ use std::time::Duration;
 
 use coffer_store::{Lease, Repository, WriterStats};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, info_span};
 
 use crate::connect::ConnectOptions;
 use crate::error::{Error, Result};
 use crate::manifest::{Totals, Warning};
 use crate::monitor::Monitor;
+use crate::span::{Traced as _, span};
 use crate::tools::Tools;
 
 /// A backup to take.
@@ -137,11 +137,11 @@ pub async fn backup(
     cancel: CancellationToken,
 ) -> Result<BackupOutcome> {
     validate(&request)?;
-    let span = info_span!("backup", recovery_point = request.recovery_point_id);
+    let span = span!("backup", recovery_point = request.recovery_point_id);
     let run = run::Run::new(request, repository.clone(), lease.clone(), monitor);
     let cancellers = run.cancellers();
     let sealing = run.sealing();
-    let mut taking = Box::pin(run.take().instrument(span));
+    let mut taking = Box::pin(run.take().traced(span));
     tokio::select! {
         biased;
         () = cancel.cancelled() => {}

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use coffer_store::Repository;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, info_span};
 
 use crate::error::{Error, Result};
 use crate::manifest::{DatabaseManifest, MaterializedView, Role, Sequence, Warning};
@@ -29,6 +28,7 @@ use crate::proof::Proof;
 use crate::restore::role_map::RoleMap;
 use crate::restore::schema::read_toc;
 use crate::selection::{Selected, Selection};
+use crate::span::{Traced as _, span};
 use crate::verify::describe_recovery_point;
 
 /// Name of the roles' file in the archive's directory; `pg_restore` ignores it.
@@ -100,11 +100,11 @@ pub async fn restore_files(
         counters: Counters::default(),
         too_long: Mutex::default(),
     });
-    let span = info_span!("files", recovery_point = request.recovery_point_id);
+    let span = span!("files", recovery_point = request.recovery_point_id);
     let written = tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Error::Cancelled),
-        written = Box::pin(run.write(&request).instrument(span)) => written,
+        written = Box::pin(run.write(&request).traced(span)) => written,
     };
     workers_ended(run).await;
     let written = written?;
@@ -145,11 +145,11 @@ impl Run {
         request.role_map.apply(&mut toc);
         let mut builder = archive::ArchiveBuilder::new(toc, &self.directory)?;
         let tables = self.write_tables(&manifest, &selected, &mut builder);
-        let mut proof = tables.instrument(info_span!("tables")).await?;
+        let mut proof = tables.traced(span!("tables")).await?;
         if selected.has_large_objects() {
             let map = &request.role_map;
             let objects = self.write_large_objects(&manifest, map, &mut builder, &mut proof);
-            objects.instrument(info_span!("large_objects")).await?;
+            objects.traced(span!("large_objects")).await?;
         }
         if !proof.differences.is_empty() {
             return Err(Error::ProofFailed { differences: proof.differences });

@@ -31,6 +31,7 @@ pub mod restore;
 pub mod row_hash;
 pub mod selection;
 pub mod session;
+mod span;
 pub mod tools;
 pub mod verify;
 

@@ -39,7 +39,6 @@ use std::sync::Arc;
 
 use coffer_store::Repository;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, info_span};
 
 use self::context::Context;
 pub use self::identity::database_oid;
@@ -54,6 +53,7 @@ use crate::manifest::Warning;
 use crate::monitor::{Monitor, Phase};
 use crate::proof::Proof;
 use crate::selection::Selection;
+use crate::span::{Traced as _, span};
 use crate::tools::Tools;
 
 /// What to restore where.
@@ -142,8 +142,8 @@ pub async fn restore_database(
     monitor: Arc<dyn Monitor>,
     cancel: CancellationToken,
 ) -> Result<RestoreOutcome> {
-    let span = info_span!("restore", recovery_point = request.recovery_point_id);
-    restore_and_name(request, repository, monitor, cancel).instrument(span).await
+    let span = span!("restore", recovery_point = request.recovery_point_id);
+    restore_and_name(request, repository, monitor, cancel).traced(span).await
 }
 
 async fn restore_and_name(
@@ -155,7 +155,7 @@ async fn restore_and_name(
     let (context, restored) = restore_unnamed(request, repository, monitor, &cancel).await?;
     // From here on it is too late to cancel: the name is given or it is not.
     let named = match restored {
-        Ok(proof) => context.give_name().instrument(info_span!("name")).await.map(|()| proof),
+        Ok(proof) => context.give_name().traced(span!("name")).await.map(|()| proof),
         Err(error) => Err(error),
     };
     match named {
@@ -198,7 +198,7 @@ async fn restore_unnamed(
     cancel: &CancellationToken,
 ) -> Result<(Arc<Context>, Result<Proof>)> {
     let prepare = Context::prepare(request, repository, monitor);
-    let prepare = Box::pin(prepare.instrument(info_span!("check")));
+    let prepare = Box::pin(prepare.traced(span!("check")));
     let (context, toc) = unless_cancelled(cancel, prepare).await?;
     let restored = unless_cancelled(cancel, Box::pin(Arc::clone(&context).restore(toc))).await;
     Ok((context, restored))
@@ -213,28 +213,24 @@ impl Context {
             self.make_database().await?;
             Ok::<_, Error>(roles)
         };
-        let roles = making.instrument(info_span!("create_database")).await?;
+        let roles = making.traced(span!("create_database")).await?;
         let archive = self.archive_for(toc, &roles)?;
         self.report(Phase::PreData, None);
-        self.run_pg_restore(&archive, schema::Part::PreData)
-            .instrument(info_span!("pre_data"))
-            .await?;
+        self.run_pg_restore(&archive, schema::Part::PreData).traced(span!("pre_data")).await?;
         self.report(Phase::Load, None);
-        let loaded = Arc::clone(&self).load_rows().instrument(info_span!("tables")).await?;
+        let loaded = Arc::clone(&self).load_rows().traced(span!("tables")).await?;
         self.set_positions().await?;
-        self.load_large_objects(roles).instrument(info_span!("large_objects")).await?;
+        self.load_large_objects(roles).traced(span!("large_objects")).await?;
         self.report(Phase::PostData, None);
-        self.run_pg_restore(&archive, schema::Part::PostData)
-            .instrument(info_span!("post_data"))
-            .await?;
+        self.run_pg_restore(&archive, schema::Part::PostData).traced(span!("post_data")).await?;
         self.name_invalid_indexes().await?;
         drop(archive);
         self.report(Phase::Refresh, None);
-        self.refresh_views().instrument(info_span!("refresh")).await?;
+        self.refresh_views().traced(span!("refresh")).await?;
         self.report(Phase::Analyze, None);
-        Arc::clone(&self).gather_statistics().instrument(info_span!("analyze")).await?;
+        Arc::clone(&self).gather_statistics().traced(span!("analyze")).await?;
         self.report(Phase::Proof, None);
-        Arc::clone(&self).prove(loaded).instrument(info_span!("proof")).await
+        Arc::clone(&self).prove(loaded).traced(span!("proof")).await
     }
 }
 

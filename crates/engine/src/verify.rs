@@ -12,7 +12,6 @@ mod restored;
 use coffer_store::{ChunkRef, DamagedPacks, Repository, Verifier, VerifyDepth, VerifyReport};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::de::DeserializeOwned;
-use tracing::{Instrument as _, info_span};
 
 use crate::error::{Error, Result};
 use crate::manifest::{
@@ -20,6 +19,7 @@ use crate::manifest::{
 };
 use crate::monitor::{Counters, Monitor, Phase};
 use crate::part::{PART_REFERENCES_MAX, PartReader, ReferenceReader};
+use crate::span::{Traced as _, span};
 
 pub use self::packs::{PackReading, TURN_PACKS_MAX};
 pub use self::restored::{SCRATCH_PREFIX, ScratchRequest, verify_by_restore};
@@ -86,7 +86,7 @@ pub async fn verify_recovery_point(
         VerifyDepth::Full => DamagedPacks::default(),
     };
     walk(repository, recovery_point_id, repository.verifier(depth).knowing(known), monitor)
-        .instrument(info_span!("verify", recovery_point = recovery_point_id))
+        .traced(span!("verify", recovery_point = recovery_point_id))
         .await
 }
 
@@ -103,7 +103,7 @@ pub async fn verify_recovery_point_knowing(
 ) -> Result<VerifyReport> {
     let verifier = repository.verifier(VerifyDepth::Closure).knowing(damaged);
     walk(repository, recovery_point_id, verifier, monitor)
-        .instrument(info_span!("verify", recovery_point = recovery_point_id))
+        .traced(span!("verify", recovery_point = recovery_point_id))
         .await
 }
 

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use coffer_store::{ChunkKind, PackStream};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tracing::{Instrument as _, info_span};
 
 use self::ranges::{NumberRange, RangeCutter};
 use super::run::Context;
@@ -26,6 +25,7 @@ use crate::part::PartWriter;
 use crate::restore::stored_objects::StoredRanges;
 use crate::row_hash::LargeObjectHasher;
 use crate::session::{self, execute};
+use crate::span::{Traced as _, span};
 
 /// Ranges handed out but not yet in the list, for each worker. Bounds what waits for a slow one.
 const OUTSTANDING_PER_WORKER: usize = 4;
@@ -78,7 +78,7 @@ pub(super) async fn store(
     let mut set = JoinSet::new();
     for number in 0..workers {
         let work = work(Arc::clone(context), Arc::clone(&job_queue), done.clone());
-        set.spawn(work.instrument(info_span!("worker", number)));
+        set.spawn(work.traced(span!("worker", number)));
     }
     // From here on the queues end with those who feed them.
     drop((job_queue, done));

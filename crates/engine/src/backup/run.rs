@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use coffer_store::{Lease, Repository, Writer, WriterOptions};
-use tracing::{Instrument as _, info_span};
 
 use crate::catalog::database::{self, Server, lsn_number};
 use crate::catalog::left_out;
@@ -18,6 +17,7 @@ use crate::manifest::{
 use crate::monitor::{Monitor, Phase};
 use crate::selection;
 use crate::session;
+use crate::span::{Traced as _, span};
 
 use super::collector::Collected;
 use super::hold::{self, Hold, LockRetry};
@@ -108,7 +108,7 @@ impl Run {
     }
 
     pub(super) async fn take(self) -> Result<BackupOutcome> {
-        let examined = self.examine().instrument(info_span!("check")).await?;
+        let examined = self.examine().traced(span!("check")).await?;
         let in_recovery = examined.server.in_recovery;
         let taken = self.take_of(examined).await;
         taken.map_err(|error| if in_recovery { identity::of_standby(error) } else { error })
@@ -145,7 +145,7 @@ impl Run {
             }
             self.reporter.begin_anew();
         };
-        self.seal(context, manifest).instrument(info_span!("seal")).await
+        self.seal(context, manifest).traced(span!("seal")).await
     }
 
     /// Everything from the locks to what is to be sealed.
@@ -182,7 +182,7 @@ impl Run {
         let positions = lists.positions(server.in_recovery, lock_wait).await?;
         let Collected { tables, totals, deep } =
             tables::read(&context, tables, self.request.options.workers)
-                .instrument(info_span!("tables"))
+                .traced(span!("tables"))
                 .await?;
 
         let mut stream = context.writer.stream();
@@ -193,7 +193,7 @@ impl Run {
         };
         let large_objects =
             large_objects::store(&context, &mut stream, self.request.options.workers)
-                .instrument(info_span!("large_objects"))
+                .traced(span!("large_objects"))
                 .await?;
         self.reporter.report(Phase::Lists, None);
         let listing = async {
@@ -202,8 +202,7 @@ impl Run {
             let sequences = lists.sequences(&mut stream, &positions).await?;
             Ok::<_, Error>((roles, materialized_views, sequences))
         };
-        let (roles, materialized_views, sequences) =
-            listing.instrument(info_span!("lists")).await?;
+        let (roles, materialized_views, sequences) = listing.traced(span!("lists")).await?;
         context.hold.same_values(&context.free).await?;
         let extensions = database::extensions(&context.hold.connection).await?;
         let database = database::properties(&context.hold.connection, server.major()).await?;
@@ -211,7 +210,7 @@ impl Run {
 
         self.reporter.report(Phase::Flush, None);
         let snapshot = flushed(&context, server, known.marks.clone(), &mut warnings)
-            .instrument(info_span!("flush"))
+            .traced(span!("flush"))
             .await?;
         let totals = Totals { database_bytes: server.database_bytes, ..totals };
         let manifest = DatabaseManifest {
@@ -275,7 +274,7 @@ impl Run {
                     &self.reporter,
                     &self.cancellers,
                 )
-                .instrument(info_span!("lock"))
+                .traced(span!("lock"))
                 .await?;
                 self.reporter.report(Phase::Schema, None);
                 let name = &hold.snapshot_name;
@@ -287,8 +286,7 @@ impl Run {
                     lock_timeout: options.lock_timeout,
                     work_dir,
                 };
-                let archived =
-                    hold.unless_lost(archive.write().instrument(info_span!("schema"))).await;
+                let archived = hold.unless_lost(archive.write().traced(span!("schema"))).await;
                 // Whether it failed or not: what it read may have been half old and half new.
                 hold.same_definitions(free).await?;
                 let archived = archived?;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
-use tracing::{Instrument as _, info_span};
+
+use tracing::Instrument as _;
 
 use crate::catalog::relation::{self, TableFacts};
 use crate::error::{Error, Result};
 use crate::manifest::NotProved;
+use crate::span::{Traced as _, span};
 
 use super::collector::{Collected, collect};
 use super::dispatcher::{OUTSTANDING_MAX, dispatch};
@@ -67,7 +69,7 @@ pub(super) async fn read(
             blocked.clone(),
             done.clone(),
         );
-        set.spawn(work.instrument(info_span!("worker", number)));
+        set.spawn(work.traced(span!("worker", number)));
     }
     let on_blocked = worker::work_on_blocked(Arc::clone(context), blocked_queue, done.clone());
     set.spawn(on_blocked.in_current_span());

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
-use tracing::{Instrument as _, info_span};
 
 use self::attributes::Attributes;
 use super::context::Context;
@@ -22,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::manifest::LargeObject;
 use crate::monitor::Phase;
 use crate::session;
+use crate::span::{Traced as _, span};
 
 /// Bytes of one statement.
 const STATEMENT_BYTES: usize = 1024 * 1024;
@@ -63,7 +63,7 @@ impl Context {
                 let mut loader = Loader::new(&context, &roles, at_once).await?;
                 loader.load(&receiver).await
             };
-            running.spawn(work.instrument(info_span!("worker", number)));
+            running.spawn(work.traced(span!("worker", number)));
         }
         drop(receiver);
         let hand_out = async {

@@ -12,7 +12,6 @@ use futures::stream::{Stream, TryStreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
-use tracing::{Instrument as _, info_span};
 
 use super::context::Context;
 use super::large_row::{LargeRowLoader, RangeText};
@@ -25,6 +24,7 @@ use crate::manifest::{Range, Table};
 use crate::monitor::Phase;
 use crate::part::PartReader;
 use crate::session::{execute, qualified, quote_identifier, quote_literal};
+use crate::span::{Traced as _, span};
 
 /// Ranges that are known before a worker takes them, per worker.
 const RANGES_AHEAD: usize = 4;
@@ -75,7 +75,7 @@ impl Context {
             let (context, loaded, receiver) =
                 (Arc::clone(&self), Arc::clone(&loaded), Arc::clone(&receiver));
             let work = async move { context.work(&loaded, &receiver).await };
-            workers.spawn(work.instrument(info_span!("worker", number)));
+            workers.spawn(work.traced(span!("worker", number)));
         }
         // Workers alone hold the receiver: when all of them have failed, the sender notices.
         drop(receiver);

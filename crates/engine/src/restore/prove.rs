@@ -13,7 +13,6 @@ use futures::stream::TryStreamExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
-use tracing::{Instrument as _, info_span};
 
 use super::compare;
 use super::context::Context;
@@ -31,6 +30,7 @@ use crate::part::PartReader;
 use crate::proof::Proof;
 use crate::row_hash::RowHasher;
 use crate::session::qualified;
+use crate::span::{Traced as _, span};
 
 /// Blocks read by one statement (64 MiB of 8 KiB blocks), where the server can read by blocks.
 const BLOCKS_AT_ONCE: u64 = 8192;
@@ -112,7 +112,7 @@ impl Context {
             let (context, receiver, results) =
                 (Arc::clone(&self), Arc::clone(&receiver), results.clone());
             let work = async move { context.read_pieces(&receiver, &results).await };
-            workers.spawn(work.instrument(info_span!("worker", number)));
+            workers.spawn(work.traced(span!("worker", number)));
         }
         drop((receiver, results));
         let collect = async {

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
-use tracing::{Instrument as _, info_span};
 
 use super::context::Context;
 use super::workers::finish_all;
@@ -15,6 +14,7 @@ use crate::manifest::MaterializedView;
 use crate::monitor::Phase;
 use crate::part::PartReader;
 use crate::session::qualified;
+use crate::span::{Traced as _, span};
 
 impl Context {
     /// Refreshes the views that were populated, in their order. A refresh that fails leaves its view empty and is a warning: the
@@ -101,7 +101,7 @@ impl Context {
                     }
                 }
             };
-            workers.spawn(work.instrument(info_span!("worker", number)));
+            workers.spawn(work.traced(span!("worker", number)));
         }
         finish_all(workers).await.map(drop)
     }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use coffer_store::Repository;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, info_span};
 
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
@@ -23,6 +22,7 @@ use crate::restore::{
     prove_and_drop, unless_cancelled,
 };
 use crate::selection::Selection;
+use crate::span::{Traced as _, span};
 use crate::tools::Tools;
 
 /// Start of the names of databases that exist for a verification only. It begins with [`crate::TEMPORARY_PREFIX`].
@@ -61,8 +61,8 @@ pub async fn verify_by_restore(
     monitor: Arc<dyn Monitor>,
     cancel: CancellationToken,
 ) -> Result<RestoreOutcome> {
-    let span = info_span!("verify", recovery_point = request.recovery_point_id);
-    restore_and_drop(request, repository, monitor, cancel).instrument(span).await
+    let span = span!("verify", recovery_point = request.recovery_point_id);
+    restore_and_drop(request, repository, monitor, cancel).traced(span).await
 }
 
 async fn restore_and_drop(

@@ -1,6 +1,7 @@
 //! What a test needs before it can protect a database: a PostgreSQL server, its registration in one subscription, a
 //! vault in another, a secret, the grants, a policy.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -230,6 +231,28 @@ impl Estate {
     /// ARM path of an instance.
     pub(crate) fn instance(&self, name: &str) -> String {
         format!("{}/backupInstances/{name}", self.vault)
+    }
+
+    /// Registers a storage account that is a directory. Returns its ARM path, the directory, and the URL of a container in it.
+    pub(crate) async fn files_account(&self) -> (String, PathBuf, &'static str) {
+        let account = format!(
+            "{}/providers/Microsoft.Storage/storageAccounts/files",
+            self.harness.group_path("backup")
+        );
+        let root = self.harness.data_dir().join("files").join("account");
+        let body = json!({"location": "westeurope", "properties": {"backingStore": format!("file://{}", root.display())}});
+        let put = format!("{account}?api-version=2023-01-01");
+        let made = self.harness.call(Method::PUT, &put, Some(body)).await;
+        assert!(made.status.is_success(), "{:#}", made.body);
+        (account, root, "https://files.blob.core.windows.net/container")
+    }
+
+    /// A restore of a recovery point as files into a container.
+    pub(crate) fn restore_to_files(recovery_point: &str, url: &str) -> Value {
+        json!({"objectType": "AzureBackupRecoveryPointBasedRestoreRequest", "recoveryPointId": recovery_point,
+            "sourceDataStoreType": "VaultStore", "restoreTargetInfo": {"objectType": "RestoreFilesTargetInfo",
+                "recoveryOption": "FailIfExists", "restoreLocation": "westeurope", "targetDetails": {
+                    "filePrefix": "shop_files", "restoreTargetLocationType": "AzureBlobs", "url": url}}})
     }
 
     /// A restore of a recovery point into a new database.

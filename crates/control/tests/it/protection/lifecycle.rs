@@ -175,20 +175,8 @@ async fn restore_as_files() {
     estate.backup(&instance).await;
     let id = estate.recovery_points(&instance).await[0]["name"].as_str().unwrap().to_owned();
 
-    let account = format!(
-        "{}/providers/Microsoft.Storage/storageAccounts/files",
-        harness.group_path("backup")
-    );
-    let root = harness.data_dir().join("files").join("account");
-    let body = json!({"location": "westeurope", "properties": {"backingStore": format!("file://{}", root.display())}});
-    let made =
-        harness.call(Method::PUT, &format!("{account}?api-version=2023-01-01"), Some(body)).await;
-    assert!(made.status.is_success(), "{:#}", made.body);
-    let url = "https://files.blob.core.windows.net/container";
-    let request = json!({"objectType": "AzureBackupRecoveryPointBasedRestoreRequest", "recoveryPointId": id,
-        "sourceDataStoreType": "VaultStore", "restoreTargetInfo": {"objectType": "RestoreFilesTargetInfo",
-            "recoveryOption": "FailIfExists", "restoreLocation": "westeurope", "targetDetails": {
-                "filePrefix": "shop_files", "restoreTargetLocationType": "AzureBlobs", "url": url}}});
+    let (account, root, url) = estate.files_account().await;
+    let request = Estate::restore_to_files(&id, url);
     let restore = format!("{instance}/restore");
 
     let answer = harness.call(Method::POST, &restore, Some(request.clone())).await.expect(202);

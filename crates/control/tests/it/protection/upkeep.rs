@@ -40,7 +40,7 @@ impl Estate {
     }
 
     /// The packs' files.
-    fn packs(&self) -> Vec<PathBuf> {
+    pub(super) fn packs(&self) -> Vec<PathBuf> {
         let mut open = vec![self.harness.data_dir().join("storage")];
         let mut packs = Vec::new();
         while let Some(directory) = open.pop() {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
-use tracing::{Instrument as _, info_span};
 
 use super::super::compare;
 use super::super::context::Context;
@@ -20,6 +19,7 @@ use crate::manifest::{Content, NotProved};
 use crate::monitor::Phase;
 use crate::proof::Proof;
 use crate::row_hash::LargeObjectHasher;
+use crate::span::{Traced as _, span};
 
 /// First and last number.
 type Numbers = (u32, u32);
@@ -49,7 +49,7 @@ impl Context {
         for number in 0..workers {
             let (context, receiver) = (Arc::clone(self), Arc::clone(&receiver));
             let work = async move { context.read_numbers(&receiver).await };
-            running.spawn(work.instrument(info_span!("worker", number)));
+            running.spawn(work.traced(span!("worker", number)));
         }
         drop(receiver);
         let (handed_out, contents) =
