@@ -98,6 +98,7 @@ impl Service {
             duties: DutiesHandle::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
+            gauges: Default::default(),
             storages: Default::default(),
         });
         make_directories(&app)?;

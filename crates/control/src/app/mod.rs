@@ -33,6 +33,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::identity::Identity;
 use crate::operations::ExecutorHandle;
+use crate::telemetry::Gauges;
 
 pub use crate::identity::Caller;
 
@@ -58,6 +59,8 @@ pub struct App {
     pub tasks: TaskTracker,
     /// Cancelled when the service is asked to stop: finish the step at hand, begin nothing new.
     pub stopping: CancellationToken,
+    /// What the metadata tells, for `/metrics`.
+    pub gauges: Gauges,
     pub(crate) storages: vault_storage::OpenStorages,
 }
 

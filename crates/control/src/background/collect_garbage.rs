@@ -9,11 +9,14 @@ use std::time::Duration;
 use coffer_engine::{Error as EngineError, plan_collection};
 use coffer_store::{CollectionReport, Error as StoreError, LeasePurpose, PackReason};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::upkeep::{DAY, Ended, Place, holder, later, needed};
 use crate::app::App;
 use crate::app::user_facing_error::{Place as Blame, engine_failure, store_failure};
+use crate::db;
 use crate::db::upkeep::Duty;
+use crate::error::Error;
 use crate::lease::{LeaseClaim, with_lease};
 use crate::operations::{Failure, collection_crash_point};
 
@@ -51,7 +54,11 @@ pub(super) async fn collect(app: &App, place: &Place) -> Result<Ended, Failure> 
                 .collect_with(&lease, plan, |_so_far| collection_crash_point("deleting"))
                 .await;
             match collecting {
-                Ok(report) => Ok::<_, Failure>(Some((report, waits))),
+                Ok(report) => {
+                    // While the lease holds, so that no backup adds to it meanwhile.
+                    remember_size(app, repository.id(), report.kept_bytes).await?;
+                    Ok::<_, Failure>(Some((report, waits)))
+                }
                 Err(StoreError::Pinned { .. } | StoreError::LeaseLost { .. }) => Ok(None),
                 Err(error) => Err(store_failure(&error)),
             }
@@ -74,6 +81,12 @@ pub(super) async fn collect(app: &App, place: &Place) -> Result<Ended, Failure> 
     tell(place, &report);
     let due_us = later(app, if waits { GRACE } else { PERIOD });
     Ok(Ended::Done { due_us, state: Value::Null })
+}
+
+async fn remember_size(app: &App, repository: Uuid, bytes: u64) -> Result<(), Error> {
+    let mut tx = app.db.begin().await?;
+    db::repository_size::set(&mut tx, repository, bytes).await?;
+    Ok(tx.commit().await?)
 }
 
 fn tell(place: &Place, report: &CollectionReport) {

@@ -82,6 +82,9 @@ pub async fn run_round(app: &App) {
     }
     run_records(app).await;
     run_upkeep(app).await;
+    if let Err(error) = measure::measure_all(app).await {
+        tracing::error!(error = error.chain(), "metrics cannot be read");
+    }
 }
 
 async fn run_upkeep(app: &App) {

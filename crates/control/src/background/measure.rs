@@ -1,7 +1,7 @@
 //! Numbers about what is stored in the metadata, for `/metrics`.
 //!
 //! Read from indexes, a bounded number of rows a round, so that the cost does not grow with what is protected. What only a
-//! whole table tells is read rarely.
+//! whole table tells is read rarely. All are replaced together: of an instance that is protected no more nothing is told.
 
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use crate::app::App;
 use crate::clock::SECOND_US;
 use crate::db;
 use crate::error::Error;
+use crate::operations::Lane;
+use crate::telemetry::GaugeText;
 
 /// How often the numbers are read.
 const ROUND_INTERVAL: Duration = Duration::from_secs(15);
@@ -23,46 +25,55 @@ const AGES_MAX: u32 = 1000;
 pub(super) async fn keep_measuring(app: &App) {
     let mut rounds = tokio::time::interval(ROUND_INTERVAL);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut stored = None;
     let mut table_due = Instant::now();
     loop {
         tokio::select! {
             () = app.stopping.cancelled() => return,
             _ = rounds.tick() => {}
         }
-        if let Err(error) = measure(app).await {
-            tracing::warn!(error = error.chain(), "metrics cannot be read");
-        }
         if Instant::now() >= table_due {
             table_due = Instant::now() + TABLE_INTERVAL;
-            match db::recovery_point::stored_bytes(app.db.read()).await {
-                Ok(bytes) => metrics::gauge!("coffer_stored_bytes").set(to_f64(bytes)),
+            match db::repository_size::total(app.db.read()).await {
+                Ok(bytes) => stored = Some(bytes),
                 Err(error) => tracing::warn!(error = error.chain(), "metrics cannot be read"),
             }
         }
+        if let Err(error) = measure(app, stored).await {
+            tracing::warn!(error = error.chain(), "metrics cannot be read");
+        }
     }
 }
 
-async fn measure(app: &App) -> Result<(), Error> {
+/// Measures everything once.
+pub(super) async fn measure_all(app: &App) -> Result<(), Error> {
+    let stored = db::repository_size::total(app.db.read()).await?;
+    measure(app, Some(stored)).await
+}
+
+async fn measure(app: &App, stored: Option<u64>) -> Result<(), Error> {
     let now_us = app.clock.now_us();
-    for (instance, newest_us) in db::schedule::oldest(app.db.read(), AGES_MAX).await? {
-        let age_us = now_us.saturating_sub(newest_us).max(0);
-        let age = to_f64(u64::try_from(age_us / SECOND_US).unwrap_or(0));
-        metrics::gauge!("coffer_recovery_point_age_seconds", "instance" => instance).set(age);
-    }
+    let mut text = GaugeText::default();
+    let oldest = db::schedule::oldest(app.db.read(), AGES_MAX).await?;
+    let ages = oldest.into_iter().map(|(instance, newest_us)| {
+        (instance, now_us.saturating_sub(newest_us).max(0) / SECOND_US)
+    });
+    text.each("coffer_recovery_point_age_seconds", "instance", ages);
     let counts = db::schedule::counts(app.db.read()).await?;
-    metrics::gauge!("coffer_protected_instances").set(to_f64(counts.all));
-    metrics::gauge!("coffer_instances_without_recovery_point").set(to_f64(counts.without_point));
-    for lane in crate::operations::Lane::ALL {
-        let (running, waiting) = db::operation::counts(app.db.read(), lane, now_us).await?;
-        metrics::gauge!("coffer_operations_running", "lane" => lane.as_str()).set(to_f64(running));
-        metrics::gauge!("coffer_operations_waiting", "lane" => lane.as_str()).set(to_f64(waiting));
+    text.one("coffer_protected_instances", counts.all);
+    text.one("coffer_instances_without_recovery_point", counts.without_point);
+    let (mut running, mut waiting) = (Vec::new(), Vec::new());
+    for lane in Lane::ALL {
+        let counts = db::operation::counts(app.db.read(), lane, now_us).await?;
+        running.push((lane.as_str(), counts.0));
+        waiting.push((lane.as_str(), counts.1));
     }
-    let alerts = db::alert::count(app.db.read()).await?;
-    metrics::gauge!("coffer_alerts_waiting").set(to_f64(alerts));
+    text.each("coffer_operations_running", "lane", running);
+    text.each("coffer_operations_waiting", "lane", waiting);
+    text.one("coffer_alerts_waiting", db::alert::count(app.db.read()).await?);
+    if let Some(bytes) = stored {
+        text.one("coffer_stored_bytes", bytes);
+    }
+    app.gauges.replace(text);
     Ok(())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "gauges are floating point")]
-fn to_f64(number: u64) -> f64 {
-    number as f64
 }

@@ -15,6 +15,7 @@ pub mod operation;
 pub mod principal;
 pub mod purge;
 pub mod recovery_point;
+pub mod repository_size;
 pub mod resource;
 pub mod role_assignment;
 pub mod schedule;

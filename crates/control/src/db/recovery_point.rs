@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::{Executor, Tx};
+use super::{Executor, Tx, repository_size};
 use crate::error::Error;
 
 /// Most rows that one page holds.
@@ -76,12 +76,13 @@ pub struct RecoveryPointRange {
     pub skip: u32,
 }
 
-/// Adds a row; the same one again changes nothing, since the step that adds it may run twice.
+/// Adds a row, and what it has written to the size of the repository; the same one again changes nothing, since the step that adds
+/// it may run twice.
 ///
 /// # Errors
 /// The database fails.
 pub async fn insert(tx: &mut Tx, repository: Uuid, point: &RecoveryPoint) -> Result<(), Error> {
-    sqlx::query(
+    let done = sqlx::query(
         "INSERT INTO recovery_point (repository, id, taken_us, body, scheduled_us, stored_bytes) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (repository, id) DO NOTHING",
     )
@@ -93,6 +94,9 @@ pub async fn insert(tx: &mut Tx, repository: Uuid, point: &RecoveryPoint) -> Res
     .bind(i64::try_from(point.body.stored_bytes).unwrap_or(i64::MAX))
     .execute(&mut **tx)
     .await?;
+    if done.rows_affected() == 1 {
+        repository_size::add(tx, repository, point.body.stored_bytes).await?;
+    }
     Ok(())
 }
 
@@ -151,19 +155,6 @@ pub async fn newest<'e>(
     .fetch_optional(executor)
     .await?;
     row.as_ref().map(from_row).transpose()
-}
-
-/// Bytes that all recovery points together have added to their repositories. Reads the whole table.
-///
-/// # Errors
-/// The database fails.
-pub async fn stored_bytes<'e>(executor: impl Executor<'e>) -> Result<u64, Error> {
-    let row = sqlx::query(
-        "SELECT CAST(COALESCE(SUM(stored_bytes), 0) AS BIGINT) AS bytes FROM recovery_point",
-    )
-    .fetch_one(executor)
-    .await?;
-    Ok(u64::try_from(row.try_get::<i64, _>("bytes")?).unwrap_or(0))
 }
 
 /// The newest ones of the repository, newest first.
@@ -243,7 +234,7 @@ pub async fn delete(tx: &mut Tx, repository: Uuid, id: &str) -> Result<(), Error
     Ok(())
 }
 
-/// Removes every row of a repository that has been destroyed.
+/// Removes every row of a repository that has been destroyed, its size included.
 ///
 /// # Errors
 /// The database fails.
@@ -252,7 +243,7 @@ pub async fn delete_all(tx: &mut Tx, repository: Uuid) -> Result<(), Error> {
         .bind(repository.to_string())
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    repository_size::forget(tx, repository).await
 }
 
 fn from_row(row: &SqliteRow) -> Result<RecoveryPoint, Error> {

@@ -57,7 +57,7 @@ pub(super) fn metrics(front: &Front, incoming: &Incoming) -> Result<ArmResponse,
     Ok(ArmResponse::text(
         StatusCode::OK,
         "text/plain; version=0.0.4; charset=utf-8",
-        telemetry::render(),
+        telemetry::render() + &front.app.gauges.text(),
     ))
 }
 

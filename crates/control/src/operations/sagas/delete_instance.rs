@@ -107,6 +107,8 @@ impl Saga for DeleteInstance {
             }
         }
         db::resource_delete(tx, &resource).await?;
+        // Its schedule is forgotten at the next look, and nothing is told of it as of what is protected.
+        db::schedule::look_again(tx, instance, now_us).await?;
         let kept_us = run.checkpoint::<Checkpoint>()?.keep_for_us;
         self.tell(tx, run, &resource.id, kept_us.map(|us| now_us.saturating_add(us))).await?;
         let mut state: InstanceState = read_state(&resource.body)?;

@@ -62,6 +62,14 @@ impl Estate {
         self.later(days * DAY).await;
     }
 
+    /// What `/metrics` says under that name, with its labels.
+    async fn metric(&self, name: &str) -> Option<u64> {
+        let metrics = self.harness.call(Method::GET, "/metrics", None).await.expect(200);
+        let text = metrics.body.as_str().unwrap_or_default().to_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(line.parse().unwrap())
+    }
+
     /// Restores a recovery point with its proof.
     async fn comes_back(&self, instance: &str, point: &str, database: &str) {
         let request = self.restore_to_database(point, database);
@@ -161,6 +169,90 @@ async fn what_has_rotted_is_found_and_the_next_backup_stores_it_anew() {
     let metrics = estate.harness.call(Method::GET, "/metrics", None).await;
     let text = metrics.body.as_str().unwrap_or_default().to_owned();
     assert!(text.contains("coffer_damaged_packs_total"), "{text}");
+}
+
+/// What ended gives its space back: all that nobody else needs, and the numbers say what the disk says.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_space_of_expired_recovery_points_is_given_back_and_counted() {
+    let mut estate = Estate::new("On").await;
+    estate.grant().await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    let mut newest = String::new();
+    for round in 0..3 {
+        newest = estate.recovery_point(&instance).await;
+        if round < 2 {
+            let change =
+                "UPDATE customer SET name = md5(name); UPDATE purchase SET total = total + 1";
+            estate.postgres.psql("shop", change).unwrap();
+        }
+    }
+    let bytes = |packs: &[PathBuf]| packs.iter().map(|pack| pack.metadata().unwrap().len()).sum();
+    let before = estate.packs();
+    let bytes_before: u64 = bytes(&before);
+    // Without which the newest is whole all the same: found by taking each away in turn.
+    let mut idle = Vec::new();
+    for pack in &before {
+        let aside = pack.with_extension("aside");
+        std::fs::rename(pack, &aside).unwrap();
+        let (repository, depth) = (estate.repository().await, VerifyDepth::Closure);
+        let report = verify_recovery_point(&repository, &newest, depth, &SilentMonitor).await;
+        if report.is_ok_and(|report| report.damaged_chunks == 0) {
+            idle.push(pack.clone());
+        }
+        std::fs::rename(&aside, pack).unwrap();
+    }
+    let bytes_idle: u64 = bytes(&idle);
+    assert!(bytes_idle > bytes_before / 3 && bytes_idle < bytes_before, "{bytes_idle}");
+    estate.later(Duration::ZERO).await;
+    assert_eq!(estate.metric("coffer_stored_bytes").await, Some(bytes_before));
+
+    estate.act(&format!("{instance}/suspendBackups")).await;
+    // The default retention is three months; the garbage stays ten minutes more.
+    estate.days_later(120).await;
+    let left = estate.recovery_points(&instance).await;
+    assert_eq!(left.len(), 1, "{left:#?}");
+    assert_eq!(left[0]["name"], newest.as_str());
+    estate.later(Duration::from_secs(601)).await;
+    let after = estate.packs();
+    let gone: Vec<PathBuf> = before.into_iter().filter(|pack| !after.contains(pack)).collect();
+    assert_eq!(gone, idle, "all that only they needed, and nothing else");
+    let bytes_after: u64 = bytes(&after);
+    assert_eq!(bytes_before - bytes_after, bytes_idle);
+    println!("{bytes_idle} of {bytes_before} bytes in {} packs were given back", gone.len());
+    assert_eq!(estate.metric("coffer_expired_recovery_points_total").await, Some(2));
+    assert_eq!(estate.metric("coffer_collected_packs_total").await, Some(gone.len() as u64));
+    assert_eq!(estate.metric("coffer_collected_bytes_total").await, Some(bytes_idle));
+    assert_eq!(estate.metric("coffer_stored_bytes").await, Some(bytes_after));
+    estate.comes_back(&instance, &newest, "shop_copy").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_measured_of_what_is_protected_no_more() {
+    let mut estate = Estate::new("Off").await;
+    estate.grant().await;
+    let instance = estate.protect("pg-shop", "shop").await;
+    estate.recovery_point(&instance).await;
+    let age = format!("coffer_recovery_point_age_seconds{{instance=\"{instance}\"}}");
+    estate.later(Duration::from_secs(90)).await;
+    let seconds = estate.metric(&age).await.unwrap();
+    assert!((90..90 + crate::harness::DEADLINE.as_secs()).contains(&seconds), "{seconds}");
+    assert_eq!(estate.metric("coffer_protected_instances").await, Some(1));
+
+    estate.act(&format!("{instance}/suspendBackups")).await;
+    estate.later(Duration::ZERO).await;
+    assert_eq!(estate.metric(&age).await, None);
+    assert_eq!(estate.metric("coffer_protected_instances").await, Some(0));
+    assert!(estate.metric("coffer_stored_bytes").await.unwrap() > 0, "its data is still there");
+    estate.act(&format!("{instance}/resumeBackups")).await;
+    estate.later(Duration::ZERO).await;
+    assert!(estate.metric(&age).await.is_some());
+
+    let answer = estate.harness.call(Method::DELETE, &instance, None).await.expect(202);
+    assert_eq!(estate.follow(&answer).await["status"], "Succeeded");
+    estate.later(Duration::ZERO).await;
+    assert_eq!(estate.metric(&age).await, None);
+    assert_eq!(estate.metric("coffer_protected_instances").await, Some(0));
+    assert_eq!(estate.metric("coffer_stored_bytes").await, Some(0));
 }
 
 /// A collection, or a record of damage, holds the repository for a while: a backup waits, and it does not fail.
