@@ -101,12 +101,20 @@ impl Default for ScheduleConfig {
 }
 
 /// Who is told of alerts.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AlertConfig {
     /// Where alerts are posted to; nobody is told when absent.
     pub webhook_url: Option<url::Url>,
     /// What their signature is made with.
     pub webhook_secret: Option<SecretString>,
+    /// A backup that waits in the queue for so long is told; zero for never.
+    pub backup_late: Duration,
+}
+
+impl Default for AlertConfig {
+    fn default() -> Self {
+        Self { webhook_url: None, webhook_secret: None, backup_late: Duration::from_secs(60 * 60) }
+    }
 }
 
 /// Bounds of what one request or one server may take.

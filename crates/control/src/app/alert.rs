@@ -1,7 +1,7 @@
 //! Alerts: what a person should hear of without asking.
 //!
 //! An alert is written in the transaction of what it tells, so that none is lost and none is told of what did not happen. Of
-//! failed jobs and missed backups a vault sends alerts unless its `azureMonitorAlertSettings` switch them off; what may be the
+//! failed jobs and of missed and late backups a vault sends alerts unless its `azureMonitorAlertSettings` switch them off; what may be the
 //! work of an attacker is sent always, since an attacker would begin with the switch. Every one is in the log and in the metrics.
 //! The body is Azure Monitor's common alert schema, which receivers of Azure's alerts understand. It names resources, codes and
 //! times: never a secret, and never what a user's data says.
@@ -28,6 +28,8 @@ pub enum AlertKind {
     RestoreFailed,
     /// Scheduled backups did not begin at their time.
     BackupMissed,
+    /// A backup waits in the queue for too long.
+    BackupLate,
     /// A backup differs sharply from those before it.
     BackupUnusual,
     /// Stored data is not what it was.
@@ -46,6 +48,7 @@ impl AlertKind {
             Self::BackupFailed => "BackupFailure",
             Self::RestoreFailed => "RestoreFailure",
             Self::BackupMissed => "BackupMissed",
+            Self::BackupLate => "BackupLate",
             Self::BackupUnusual => "BackupUnusual",
             Self::StoredDataDamaged => "StoredDataDamaged",
             Self::BackupDataDeleted => "DeleteBackupData",
@@ -56,7 +59,9 @@ impl AlertKind {
     /// Whether the vault's setting can switch it off.
     fn can_be_switched_off(self) -> bool {
         match self {
-            Self::BackupFailed | Self::RestoreFailed | Self::BackupMissed => true,
+            Self::BackupFailed | Self::RestoreFailed | Self::BackupMissed | Self::BackupLate => {
+                true
+            }
             Self::BackupUnusual
             | Self::StoredDataDamaged
             | Self::BackupDataDeleted
@@ -69,7 +74,7 @@ impl AlertKind {
         match self {
             Self::StoredDataDamaged | Self::BackupDataDeleted | Self::SecurityWeakened => "Sev0",
             Self::BackupFailed | Self::RestoreFailed | Self::BackupMissed => "Sev1",
-            Self::BackupUnusual => "Sev2",
+            Self::BackupUnusual | Self::BackupLate => "Sev2",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
-use super::{expire_records, measure, purge_instances, schedule, send_alerts, upkeep};
+use super::{expire_records, measure, purge_instances, schedule, send_alerts, tell_late, upkeep};
 use crate::app::App;
 
 /// The time between two rounds. A round that finds nothing due costs one look at an index for each duty.
@@ -96,6 +96,9 @@ async fn run_upkeep(app: &App) {
 async fn run_records(app: &App) {
     if let Err(error) = purge_instances::purge_due(app).await {
         tracing::error!(error = error.chain(), "deleted backup instances cannot be purged");
+    }
+    if let Err(error) = tell_late::tell(app).await {
+        tracing::error!(error = error.chain(), "backups that wait for too long cannot be told");
     }
     if let Err(error) = expire_records::expire(app).await {
         tracing::error!(error = error.chain(), "old operations and jobs cannot be removed");

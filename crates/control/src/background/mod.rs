@@ -11,6 +11,7 @@ mod measure;
 mod purge_instances;
 mod schedule;
 mod send_alerts;
+mod tell_late;
 mod upkeep;
 mod verify_packs;
 

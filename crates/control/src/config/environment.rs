@@ -64,6 +64,9 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
         "COFFER_ALERTS_WEBHOOK_SECRET" => {
             config.alerts.webhook_secret = Some(value.to_owned().into());
         }
+        "COFFER_ALERTS_BACKUP_LATE_MINUTES" => {
+            config.alerts.backup_late = parse(name, value).map(minutes)?;
+        }
         "COFFER_METRICS_TOKEN" => config.metrics_token = Some(value.to_owned().into()),
         "COFFER_VERIFICATION_PERIOD_DAYS" => {
             config.verification_period_days = parse(name, value)?;

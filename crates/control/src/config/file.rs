@@ -104,6 +104,7 @@ struct Schedule {
 struct Alerts {
     webhook_url: Option<String>,
     webhook_secret: Option<SecretString>,
+    backup_late_minutes: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -213,6 +214,7 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
     if file.alerts.webhook_secret.is_some() {
         config.alerts.webhook_secret = file.alerts.webhook_secret;
     }
+    replace(&mut config.alerts.backup_late, file.alerts.backup_late_minutes.map(minutes));
     if file.metrics.token.is_some() {
         config.metrics_token = file.metrics.token;
     }

@@ -58,6 +58,7 @@ fn schedules_and_alerts_are_set() {
         [alerts]
         webhook_url = "https://alerts.example/hook"
         webhook_secret = "s"
+        backup_late_minutes = 7
         [backup]
         stall_minutes = 5
         [limits]
@@ -69,12 +70,16 @@ fn schedules_and_alerts_are_set() {
     assert_eq!(config.schedule.blackout.len(), 1);
     assert_eq!(config.backup_stall.as_secs(), 300);
     assert_eq!(config.limits.backups_per_server, 1);
+    assert_eq!(config.alerts.backup_late.as_secs(), 420);
     assert!(!format!("{config:?}").contains("webhook_secret: Some(\"s\")"));
     let set = from_variables(&[
         ("COFFER_SCHEDULE_BLACKOUT", "22:00-02:00; Sat,Sun 00:00-24:00"),
         ("COFFER_SCHEDULE_JITTER_SECONDS", "60"),
-    ]);
-    assert_eq!(set.unwrap().schedule.blackout.len(), 2);
+        ("COFFER_ALERTS_BACKUP_LATE_MINUTES", "0"),
+    ])
+    .unwrap();
+    assert_eq!(set.schedule.blackout.len(), 2);
+    assert!(set.alerts.backup_late.is_zero());
     for text in [
         "schedule = { blackout = [\"never\"] }",
         "schedule = { jitter_seconds = 100000 }",

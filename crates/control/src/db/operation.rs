@@ -12,7 +12,7 @@ pub use self::claim::{
     ClaimLimits, ClaimedOperation, Renewal, cancellations, claim, finish, put_back, release_all,
     renew, save_checkpoint, step_done,
 };
-pub use self::queue::{counts, next_due_us};
+pub use self::queue::{counts, late, next_due_us, set_late_told};
 use super::{Executor, Tx};
 use crate::error::Error;
 use crate::operations::{Operation, OperationKind, OperationStatus, TraceContext};

@@ -1,5 +1,6 @@
 //! The data plane over REST, against a real PostgreSQL server.
 
+mod alerts;
 mod deletion;
 mod estate;
 mod lifecycle;

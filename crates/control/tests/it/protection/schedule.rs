@@ -1,20 +1,16 @@
 //! What happens by itself: backups at their time, what makes up for missed ones, and recovery points that end.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
 use coffer_control::Config;
 use coffer_control::admin::Admin;
 use coffer_control::policy::retention::{Decision, KeepReason};
 use coffer_testkit::{ChaosProxy, PostgresServer};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
+use super::alerts::Receiver;
 use super::estate::{Estate, fill};
 use crate::harness::{DEADLINE, Harness};
 
@@ -23,7 +19,7 @@ const WEEK: Duration = Duration::from_secs(7 * 86_400);
 /// Between the times of the policy, in seconds since 1970: a Sunday, 2021-08-15T06:30:00Z, and a week.
 const FIRST_SUNDAY: i64 = 1_629_009_000;
 
-async fn estate(change: impl FnOnce(&mut Config)) -> Estate {
+pub(super) async fn estate(change: impl FnOnce(&mut Config)) -> Estate {
     let postgres = PostgresServer::start().unwrap();
     fill(&postgres, "shop");
     let estate = Estate::on(Harness::start_with(change).await, postgres, "On").await;
@@ -33,11 +29,11 @@ async fn estate(change: impl FnOnce(&mut Config)) -> Estate {
 
 impl Estate {
     /// Goes to a moment behind the next time of the weekly policy.
-    async fn next_sunday(&mut self, behind: Duration) {
+    pub(super) async fn next_sunday(&mut self, behind: Duration) {
         self.later(self.until_next_sunday() + behind).await;
     }
 
-    fn until_next_sunday(&self) -> Duration {
+    pub(super) fn until_next_sunday(&self) -> Duration {
         let now = self.harness.service().app().clock.now_seconds();
         let week = i64::try_from(WEEK.as_secs()).unwrap();
         let left = week - (now - FIRST_SUNDAY).rem_euclid(week);
@@ -45,7 +41,7 @@ impl Estate {
     }
 
     /// All backup jobs of the vault, when none runs any more.
-    async fn backups(&self) -> Vec<Value> {
+    pub(super) async fn backups(&self) -> Vec<Value> {
         let path = format!("{}/backupJobs", self.vault);
         let deadline = tokio::time::Instant::now() + DEADLINE;
         loop {
@@ -135,48 +131,6 @@ async fn a_changed_policy_is_followed_from_then_on_and_ends_nothing_that_is_ther
     assert_eq!(estate.backups().await.len(), 3);
     let points = estate.recovery_points(&instance).await;
     assert_eq!(points[2]["properties"]["expiryTime"], before);
-}
-
-/// What a receiver of alerts has taken.
-#[derive(Clone, Default)]
-struct Receiver {
-    taken: Arc<Mutex<Vec<(HeaderMap, String)>>>,
-    refuse: Arc<Mutex<usize>>,
-}
-
-impl Receiver {
-    /// Listens, and refuses the first deliveries.
-    async fn listen(refuse: usize) -> (Self, String) {
-        let receiver = Self { refuse: Arc::new(Mutex::new(refuse)), ..Self::default() };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook?token=of-the-url", listener.local_addr().unwrap());
-        let router = Router::new().route("/hook", post(take)).with_state(receiver.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        (receiver, url)
-    }
-
-    /// The alerts, when there are so many.
-    async fn alerts(&self, count: usize) -> Vec<Value> {
-        let deadline = tokio::time::Instant::now() + DEADLINE;
-        loop {
-            let taken = self.taken.lock().unwrap().clone();
-            if taken.len() >= count {
-                return taken.iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect();
-            }
-            assert!(tokio::time::Instant::now() < deadline, "{taken:#?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: String) -> StatusCode {
-    let mut refuse = receiver.refuse.lock().unwrap();
-    if *refuse > 0 {
-        *refuse -= 1;
-        return StatusCode::SERVICE_UNAVAILABLE;
-    }
-    receiver.taken.lock().unwrap().push((headers, body));
-    StatusCode::NO_CONTENT
 }
 
 #[tokio::test(flavor = "multi_thread")]
