@@ -3,9 +3,11 @@
 mod alerts;
 mod deletion;
 mod estate;
+mod guarded_restore;
 mod lifecycle;
 mod locked_vault;
 mod parts;
+mod replicas;
 mod resumption;
 mod schedule;
 mod traces;
