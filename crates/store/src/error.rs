@@ -4,7 +4,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::chunk::PackId;
+use crate::{chunk::PackId, location::RemoteFailure};
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -124,15 +124,40 @@ pub enum Error {
         #[source]
         source: object_store::Error,
     },
+    /// The storage does not do what this crate depends on, so that nothing can be kept there safely.
+    #[error("the storage cannot hold vaults: {reason}")]
+    UnsuitableStorage {
+        /// What it did instead.
+        reason: String,
+    },
     /// The storage itself failed.
     #[error("storage failed: {action}")]
     Storage {
         /// What was being done.
         action: String,
+        /// Who can do something about it.
+        failure: StorageFailure,
         /// The storage's error.
         #[source]
         source: object_store::Error,
     },
+}
+
+/// Why a storage failed, as far as it can be known: what somebody has to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageFailure {
+    /// Nobody answers, or not in time.
+    Unreachable,
+    /// The credentials are missing, wrong or no longer good.
+    Unauthenticated,
+    /// The credentials are good, and do not allow it.
+    Forbidden,
+    /// The bucket or container does not exist.
+    NoContainer,
+    /// Something answers, but not for this bucket or container: a wrong region or endpoint.
+    WrongPlace,
+    /// Anything else.
+    Other,
 }
 
 impl Error {
@@ -141,7 +166,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::LeaseHeld { .. } | Self::Pinned { .. } | Self::UploadFailed { .. } => true,
-            Self::Storage { source, .. } => storage_is_transient(source),
+            Self::Storage { failure, source, .. } => storage_is_transient(*failure, source),
             Self::NotFound { .. }
             | Self::Corrupt { .. }
             | Self::WrongKey { .. }
@@ -153,6 +178,7 @@ impl Error {
             | Self::Invalid { .. }
             | Self::Location { .. }
             | Self::KeyFile { .. }
+            | Self::UnsuitableStorage { .. }
             | Self::StorageFull { .. } => false,
         }
     }
@@ -173,6 +199,7 @@ impl Error {
             | Self::Location { .. }
             | Self::KeyFile { .. }
             | Self::UploadFailed { .. }
+            | Self::UnsuitableStorage { .. }
             | Self::StorageFull { .. }
             | Self::Storage { .. } => false,
         }
@@ -191,13 +218,24 @@ impl Error {
         if is_full(&source) {
             Self::StorageFull { action, source }
         } else {
-            Self::Storage { action, source }
+            let failure = RemoteFailure::find(&source).map_or_else(
+                || match &source {
+                    object_store::Error::PermissionDenied { .. } => StorageFailure::Forbidden,
+                    object_store::Error::Unauthenticated { .. } => StorageFailure::Unauthenticated,
+                    _ => StorageFailure::Other,
+                },
+                |remote| remote.failure,
+            );
+            Self::Storage { action, failure, source }
         }
     }
 }
 
-/// Whether the operating system said, at the end of whatever wraps its words, that there is no room.
+/// Whether a remote storage, or the operating system at the end of whatever wraps its words, said that there is no room.
 fn is_full(error: &object_store::Error) -> bool {
+    if RemoteFailure::find(error).is_some_and(|remote| remote.full) {
+        return true;
+    }
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         // An `io::Error` that wraps another one passes over it when asked for its source, so it is asked for its kind first.
@@ -211,8 +249,16 @@ fn is_full(error: &object_store::Error) -> bool {
 }
 
 /// A network or a busy service may recover; rights and unsupported calls do not by themselves.
-fn storage_is_transient(error: &object_store::Error) -> bool {
+fn storage_is_transient(failure: StorageFailure, error: &object_store::Error) -> bool {
     use object_store::Error as E;
+    match failure {
+        StorageFailure::Unreachable => return true,
+        StorageFailure::Unauthenticated
+        | StorageFailure::Forbidden
+        | StorageFailure::NoContainer
+        | StorageFailure::WrongPlace => return false,
+        StorageFailure::Other => {}
+    }
     match error {
         E::Generic { .. } | E::JoinError { .. } => true,
         E::NotFound { .. }

@@ -38,6 +38,7 @@ mod pack;
 mod pack_stream;
 mod path;
 mod pin;
+mod probe;
 mod reader;
 mod repository;
 mod rotation;
@@ -48,15 +49,19 @@ mod writer;
 pub use chunk::{ChunkId, ChunkKind, ChunkRef, PackId};
 pub use collection::{Collection, CollectionPlan, CollectionReport, PackDecision, PackReason};
 pub use damaged::{DamagedPack, DamagedPacks};
-pub use error::{Error, Result};
+pub use error::{Error, Result, StorageFailure};
 pub use keyring::VaultKeyring;
 pub use lease::{Lease, LeasePurpose, LeaseRecovery};
-pub use location::{create_location, list_repositories, list_vaults, open_location};
+pub use location::{
+    AzureContainer, Backend, Location, LocationOptions, S3Bucket, Storage, Variables,
+    create_location, list_repositories, list_vaults, open_location,
+};
 pub use manifest::{Manifest, ManifestInfo, Manifests, UnreadableManifest};
 pub use master_key::MasterKey;
 pub use object_store::ObjectStore;
 pub use pack_stream::PackStream;
 pub use pin::{Pin, PinInfo, Pins, UnreadablePin};
+pub use probe::{clear_probes, probe};
 pub use repository::Repository;
 pub use stats::WriterStats;
 pub use verify::{

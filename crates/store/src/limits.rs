@@ -94,3 +94,24 @@ pub const DAMAGED_CHUNKS_LISTED_MAX: usize = 128;
 
 /// Packs that one list of a collection names.
 pub const COLLECTION_LIST_PACKS_MAX: usize = 16_384;
+
+/// How long a connection to a remote storage may take to come about.
+pub const REMOTE_CONNECT_SECONDS_MAX: u64 = 5;
+
+/// Times that one request to a remote storage is repeated, and the time after which it is not any more.
+pub const REMOTE_RETRIES_MAX: usize = 4;
+/// See [`REMOTE_RETRIES_MAX`].
+pub const REMOTE_RETRY_SECONDS_MAX: u64 = 60;
+
+/// How long a remote storage may take to answer, repetitions included, and between two pieces of what it sends. What is sent
+/// to it has [`REMOTE_BYTES_PER_SECOND_MIN`] beside that.
+pub const REMOTE_ANSWER_SECONDS_MAX: u64 = 60;
+
+/// The slowest line over which packs are sent; a pack of 64 MiB then takes 17 minutes.
+pub const REMOTE_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
+
+/// Times that an object is sent to a remote storage whose answer was lost, or that asked to try again.
+pub const REMOTE_PUT_ATTEMPTS_MAX: u32 = 3;
+
+/// Most of a remote storage's own words that an error repeats.
+pub const REMOTE_WORDS_CHARS_MAX: usize = 300;

@@ -121,7 +121,7 @@ pub(crate) fn list(
         .map(move |item| item.map_err(|source| Error::storage(action.clone(), source)))
 }
 
-/// Deletes an object; true if it was there.
+/// Deletes an object; false if the storage says that it was not there, which S3 never does.
 pub(crate) async fn delete(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<bool> {
     match store.delete(path).await {
         Ok(()) => Ok(true),

@@ -31,6 +31,11 @@ pub(crate) fn vault_keys(vault: Uuid) -> Path {
     Path::from(format!("vaults/{vault}/keys"))
 }
 
+/// What probes of a vault's storage write.
+pub(crate) fn probes(vault: Uuid) -> Path {
+    Path::from(format!("vaults/{vault}/probes"))
+}
+
 /// The key with that number below `keys`, of a vault or a repository.
 pub(crate) fn key(keys: &Path, number: u32) -> Path {
     keys.clone().join(format!("{number:0NUMBER_DIGITS$}"))

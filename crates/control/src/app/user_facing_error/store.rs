@@ -1,7 +1,7 @@
 //! The store's failures in words for the user.
 
 use coffer_azure::UserFacingError;
-use coffer_store::Error as StoreError;
+use coffer_store::{Error as StoreError, StorageFailure};
 
 use super::{inner, retryable};
 
@@ -76,15 +76,63 @@ pub(crate) fn store(error: &StoreError) -> UserFacingError {
         )
         .recommend("Free space at the vault's storage location or enlarge it, and retry the operation. Earlier recovery points are not touched.")
         .inner(inner("StorageFull", format!("{action}: {source}."))),
-        StoreError::Storage { action, source } => retryable(
-            UserFacingError::new(
-                "UserErrorVaultStorageNotAccessible",
-                "The storage of the vault does not work.",
-            )
-            .recommend("Ensure that the vault's storage can be reached and works, and retry the operation.")
-            .inner(inner("StorageFailed", format!("{action}: {source}."))),
-        ),
+        StoreError::UnsuitableStorage { reason } => UserFacingError::new(
+            "UserErrorVaultStorageNotSupported",
+            "The storage location of the vault does not work as backups need it.",
+        )
+        .recommend("Use a storage that honours conditional writes (If-None-Match) and is consistent, as Amazon S3 and Azure Blob Storage are, or a directory, and create the vault again.")
+        .inner(inner("StorageNotSupported", format!("The storage was tried out, and {reason}."))),
+        StoreError::Storage { action, failure, source } => storage_failed(action, *failure, source),
     }
+}
+
+/// The storage itself failed: who can do something about it, and what.
+fn storage_failed(
+    action: &str,
+    failure: StorageFailure,
+    source: &dyn std::error::Error,
+) -> UserFacingError {
+    let not_accessible =
+        |message: &str| UserFacingError::new("UserErrorVaultStorageNotAccessible", message);
+    let (said, code) = match failure {
+        StorageFailure::Unreachable => (
+            retryable(not_accessible("The storage of the vault cannot be reached.").recommend(
+                "Ensure that the backup service reaches the endpoint of the vault's storage location (name, port, proxy, certificate), and retry the operation.",
+            )),
+            "StorageUnreachable",
+        ),
+        StorageFailure::Unauthenticated => (
+            not_accessible("The storage of the vault refuses the credentials of the backup service.").recommend(
+                "Correct the credentials of the storage location in the configuration or the environment of the backup service, restart it, and retry the operation.",
+            ),
+            "StorageCredentialsRefused",
+        ),
+        StorageFailure::Forbidden => (
+            not_accessible("The credentials of the backup service do not allow what it has to do in the vault's storage.").recommend(
+                "Grant the rights to read, write, list and delete objects of the bucket, container or directory, and retry the operation.",
+            ),
+            "StorageAccessDenied",
+        ),
+        StorageFailure::NoContainer => (
+            not_accessible("The bucket or container of the vault's storage location does not exist.").recommend(
+                "Create the bucket or container, or correct the storage location in the configuration of the backup service, and retry the operation.",
+            ),
+            "StorageContainerNotFound",
+        ),
+        StorageFailure::WrongPlace => (
+            not_accessible("What answers at the vault's storage location is not its bucket or container.").recommend(
+                "Correct the endpoint and the region of the storage location in the configuration of the backup service, restart it, and retry the operation.",
+            ),
+            "StorageNotFound",
+        ),
+        StorageFailure::Other => (
+            retryable(not_accessible("The storage of the vault does not work.").recommend(
+                "Ensure that the vault's storage can be reached and works, and retry the operation.",
+            )),
+            "StorageFailed",
+        ),
+    };
+    said.inner(inner(code, format!("{action}: {source}.")))
 }
 
 fn internal_store(code: &str, detail: String) -> UserFacingError {

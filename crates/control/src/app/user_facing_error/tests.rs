@@ -90,6 +90,33 @@ fn a_full_storage_fails_at_once_and_says_what_to_do() {
 }
 
 #[test]
+fn a_storage_that_refuses_says_who_can_do_what_about_it() {
+    use coffer_store::StorageFailure as F;
+    for (failure, code, advice, again) in [
+        (F::Unreachable, "StorageUnreachable", "reaches the endpoint", true),
+        (F::Unauthenticated, "StorageCredentialsRefused", "Correct the credentials", false),
+        (F::Forbidden, "StorageAccessDenied", "Grant the rights", false),
+        (F::NoContainer, "StorageContainerNotFound", "Create the bucket", false),
+        (F::WrongPlace, "StorageNotFound", "endpoint and the region", false),
+        (F::Other, "StorageFailed", "works", true),
+    ] {
+        let source = object_store::Error::Generic { store: "S3", source: "so it is".into() };
+        let error = StoreError::Storage { action: "write packs/7".into(), failure, source };
+        let said = store(&error);
+        assert_eq!(said.code.as_deref(), Some("UserErrorVaultStorageNotAccessible"), "{failure:?}");
+        assert_eq!(said.is_retryable.unwrap_or(false), again, "{failure:?}");
+        assert_eq!(error.is_transient(), again, "{failure:?}");
+        let inner = said.inner_error.unwrap();
+        assert_eq!(inner.code.as_deref(), Some(code));
+        assert!(said.recommended_action.unwrap().concat().contains(advice), "{failure:?}");
+    }
+    let lies = StoreError::UnsuitableStorage { reason: "it wrote over an object".into() };
+    let said = store(&lies);
+    assert_eq!(said.code.as_deref(), Some("UserErrorVaultStorageNotSupported"));
+    assert!(format!("{:?}", said.inner_error).contains("wrote over"), "{said:?}");
+}
+
+#[test]
 fn missing_privileges_name_the_objects_and_the_statements() {
     let objects: Vec<String> = (0..60).map(|i| format!("SELECT on table public.t{i}")).collect();
     let error = EngineError::MissingPrivileges {
