@@ -272,9 +272,12 @@ impl Admin {
 
     async fn rotate(&self, vault: &Resource) -> Result<RotatedVault, Error> {
         let state: VaultState = read_state(&vault.body)?;
-        let url = self.config.storage_url(vault.body["location"].as_str().unwrap_or_default());
-        let store = coffer_store::open_location(url).map_err(Error::internal)?;
-        rotate_vault(&store, state.vault_guid, &self.master_key).await.map_err(Error::internal)
+        let location = vault.body["location"].as_str().unwrap_or_default();
+        let location = self.config.storage_location(location).map_err(Error::internal)?;
+        let storage = location.open().map_err(Error::internal)?;
+        rotate_vault(storage.store(), state.vault_guid, &self.master_key)
+            .await
+            .map_err(Error::internal)
     }
 
     /// Closes the metadata.

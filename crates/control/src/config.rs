@@ -6,6 +6,7 @@
 
 mod environment;
 mod file;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +15,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use coffer_store::{Location, Variables};
 use secrecy::SecretString;
 
 pub use file::ConfigError;
+pub use storage::StorageConfig;
 
 use crate::policy::blackout::Blackout;
 
@@ -37,10 +40,12 @@ pub struct Config {
     pub database_file: PathBuf,
     /// What key vaults' hosts end in, without port.
     pub vault_host_suffix: String,
-    /// URLs by location (lower-cased, without blanks).
-    pub storage: BTreeMap<String, String>,
+    /// Where vaults are, by location (lower-cased, without blanks).
+    pub storage: BTreeMap<String, StorageConfig>,
     /// Where vaults of all other locations are.
-    pub storage_default: String,
+    pub storage_default: StorageConfig,
+    /// The environment's variables for storages, which speak where their settings are silent.
+    pub storage_variables: Variables,
     /// Servers that a registration need not describe, by lower-cased name.
     pub servers: BTreeMap<String, ServerConfig>,
     /// Directories in which, and below which, restore targets may be registered.
@@ -172,7 +177,8 @@ impl Config {
             database_file: data_dir.join("metadata.db"),
             vault_host_suffix: "vault.localhost".to_owned(),
             storage: BTreeMap::new(),
-            storage_default: file_url(&data_dir.join("storage")),
+            storage_default: file_url(&data_dir.join("storage")).into(),
+            storage_variables: Variables::default(),
             servers: BTreeMap::new(),
             restore_allowed_directories: vec![data_dir.join("files")],
             postgres_tool_directories: Vec::new(),
@@ -202,9 +208,22 @@ impl Config {
         Ok(config)
     }
 
-    /// The storage URL of a location: case and blanks don't count.
-    pub fn storage_url(&self, location: &str) -> &str {
-        self.storage.get(&location_key(location)).unwrap_or(&self.storage_default)
+    /// The setting of a location's storage, by the name that it has below `storage`: case and blanks don't count.
+    pub fn storage(&self, location: &str) -> (String, &StorageConfig) {
+        let key = location_key(location);
+        match self.storage.get(&key) {
+            Some(storage) => (key, storage),
+            None => ("default".to_owned(), &self.storage_default),
+        }
+    }
+
+    /// Where vaults of a location keep their data.
+    ///
+    /// # Errors
+    /// The setting is wrong, which [`Self::load`] finds out, too.
+    pub fn storage_location(&self, location: &str) -> Result<Location, ConfigError> {
+        let (name, storage) = self.storage(location);
+        storage.location(&format!("storage.{name}"), &self.storage_variables)
     }
 
     /// Refuses what no single setting can tell is wrong.
@@ -239,6 +258,7 @@ impl Config {
         if limits.backups_per_server == 0 || limits.operations_per_vault == 0 {
             return Err(ConfigError::value("limits", "a number of backups cannot be 0"));
         }
+        self.check_storages()?;
         self.check_directories()?;
         if self.schedule.jitter > JITTER_MAX {
             return Err(ConfigError::value("schedule.jitter_seconds", "has to be at most 86400"));
@@ -260,11 +280,17 @@ impl Config {
 }
 
 impl Config {
+    /// A slip in a URL or its options is found at the start, not by the first vault.
+    fn check_storages(&self) -> Result<(), ConfigError> {
+        let names = self.storage.keys().map(String::as_str).chain(["default"]);
+        names.map(|name| self.storage_location(name).map(|_location| ())).collect()
+    }
+
     /// Restored files are written where callers say: never where vaults, keys and metadata are.
     fn check_directories(&self) -> Result<(), ConfigError> {
         let storages = self.storage.values().chain([&self.storage_default]);
-        let storages = storages
-            .filter_map(|url| url::Url::parse(url).ok().and_then(|url| url.to_file_path().ok()));
+        let storages =
+            storages.filter_map(|storage| url::Url::parse(&storage.url).ok()?.to_file_path().ok());
         let kept = [self.master_key_file.clone(), self.database_file.clone()];
         for kept in storages.chain(kept) {
             for allowed in &self.restore_allowed_directories {

@@ -101,7 +101,7 @@ impl Service {
             gauges: Default::default(),
             storages: Default::default(),
         });
-        make_directories(&app)?;
+        make_directories(&app).await?;
         write_public(&app.config.data_dir.join(CA_FILE), &authority.certificate_pem)?;
         let tls = RustlsConfig::from_config(
             authority.server_config(&addresses.names, app.clock.now_us())?,
@@ -281,7 +281,7 @@ fn lock_data_dir(config: &Config) -> Result<File, Error> {
 
 /// Makes the places that the embedded defaults name, and opens the default storage, so that a wrong setting is found
 /// now and not by the first backup.
-fn make_directories(app: &App) -> Result<(), Error> {
+async fn make_directories(app: &App) -> Result<(), Error> {
     for directory in &app.config.restore_allowed_directories {
         if directory.starts_with(&app.config.data_dir) {
             make_private_directory(directory).map_err(|source| {
@@ -292,7 +292,7 @@ fn make_directories(app: &App) -> Result<(), Error> {
             })?;
         }
     }
-    app.storage_for_location(DEFAULT_LOCATION).map(|_store| ())
+    app.storage_for_location(DEFAULT_LOCATION).await.map(|_store| ())
 }
 
 fn make_private_directory(path: &Path) -> io::Result<()> {

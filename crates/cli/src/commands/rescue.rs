@@ -17,6 +17,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Args, Subcommand};
 use coffer_engine::Monitor;
+use coffer_store::{LocationOptions, ObjectStore, Variables};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -59,7 +60,8 @@ fn lease_holder() -> String {
 /// Where the recovery points are, and the key.
 #[derive(Debug, Args)]
 struct Location {
-    /// Storage location, such as file:///srv/coffer/storage
+    /// Storage location: file:///directory, s3://bucket/prefix or https://account.blob.core.windows.net/container/prefix.
+    /// Credentials and endpoint of the latter two come from AWS_… and AZURE_STORAGE_… variables.
     #[arg(long, value_name = "URL")]
     storage: String,
     /// File with the exported key
@@ -72,7 +74,20 @@ struct Location {
 
 impl Location {
     async fn open(&self) -> Result<Storage, Failure> {
-        Storage::open(&self.storage, &self.key_file).await
+        Storage::open(&self.store()?, &self.key_file).await
+    }
+
+    /// The objects of the location, which has to be there.
+    fn store(&self) -> Result<Arc<dyn ObjectStore>, Failure> {
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let options = LocationOptions::default();
+        let location =
+            coffer_store::Location::new(&self.storage, &options, &Variables::of(variables))
+                .map_err(Failure::request)?;
+        let storage = location.open().map_err(Failure::request)?;
+        Ok(Arc::clone(storage.store()))
     }
 }
 

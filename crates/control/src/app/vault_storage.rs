@@ -1,6 +1,6 @@
 //! Which object store holds the vaults of a location.
 //!
-//! Opened stores are kept open and shared, one per URL.
+//! Opened stores are kept open and shared, one per setting.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,25 +10,44 @@ use object_store::ObjectStore;
 use super::App;
 use crate::error::Error;
 
-/// Stores that are open, by URL.
+/// Stores that are open, by the setting's name.
 #[derive(Debug, Default)]
-pub(crate) struct OpenStorages(Mutex<HashMap<String, Arc<dyn ObjectStore>>>);
+pub(crate) struct OpenStorages(Mutex<HashMap<String, coffer_store::Storage>>);
 
 impl App {
     /// The store for vaults of a location: `storage.{location}` of the configuration, else `storage.default`.
     ///
     /// # Errors
-    /// The URL's scheme is not supported, or the directory cannot be made.
-    pub fn storage_for_location(&self, location: &str) -> Result<Arc<dyn ObjectStore>, Error> {
-        let url = self.config.storage_url(location);
-        let mut open = self.storages.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = open.get(url) {
-            return Ok(Arc::clone(store));
-        }
-        let store = coffer_store::create_location(url).map_err(|source| {
+    /// The setting cannot be used, or the directory cannot be made. Whether a bucket or container is there, its first use tells.
+    pub async fn storage_for_location(
+        &self,
+        location: &str,
+    ) -> Result<Arc<dyn ObjectStore>, Error> {
+        Ok(Arc::clone(self.open_storage(location).await?.store()))
+    }
+
+    /// The same, with what kind of storage it is.
+    pub(crate) async fn open_storage(
+        &self,
+        location: &str,
+    ) -> Result<coffer_store::Storage, Error> {
+        let (name, storage) = self.config.storage(location);
+        let url = &storage.url;
+        let unusable = |source: Box<dyn std::error::Error + Send + Sync>| {
             Error::start_failed(format!("The storage location {url} cannot be opened."), source)
-        })?;
-        open.insert(url.to_owned(), Arc::clone(&store));
-        Ok(store)
+        };
+        let open = || self.storages.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(storage) = open().get(&name) {
+            return Ok(storage.clone());
+        }
+        let place =
+            self.config.storage_location(location).map_err(|error| unusable(error.into()))?;
+        // Directories are made, certificates read: nothing for a thread that serves requests.
+        let opened = tokio::task::spawn_blocking(move || place.create())
+            .await
+            .map_err(Error::internal)?
+            .map_err(|error| unusable(error.into()))?;
+        // Of two that opened it at once, the first is kept.
+        Ok(open().entry(name).or_insert(opened).clone())
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use coffer_store::Variables;
+
 use super::file::{absolute, blackout, database_file, minutes, trimmed, webhook_url};
 use super::{Config, ConfigError};
 
@@ -19,13 +21,18 @@ pub(super) fn apply(
     config: &mut Config,
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> Result<(), ConfigError> {
+    let mut others = Vec::new();
     for (name, value) in variables {
+        if let (Some(name), Some(value)) = (name.to_str(), value.to_str()) {
+            others.push((name.to_owned(), value.to_owned()));
+        }
         let Some(name) = name.to_str().filter(|name| name.starts_with("COFFER_")) else { continue };
         let Some(value) = value.to_str() else {
             return Err(ConfigError::value(name, "is not valid UTF-8"));
         };
         set(config, name, value)?;
     }
+    config.storage_variables = Variables::of(others);
     Ok(())
 }
 
@@ -45,7 +52,7 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
         "COFFER_MASTER_KEY_FILE" => config.master_key_file = absolute(PathBuf::from(value))?,
         "COFFER_METADATA_DATABASE" => config.database_file = database_file(value)?,
         "COFFER_VAULT_HOST_SUFFIX" => config.vault_host_suffix = value.to_owned(),
-        "COFFER_STORAGE_DEFAULT" => config.storage_default = value.to_owned(),
+        "COFFER_STORAGE_DEFAULT" => config.storage_default = value.to_owned().into(),
         "COFFER_RESTORE_ALLOWED_DIRECTORIES" => {
             config.restore_allowed_directories = directories(value)?;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Config, ServerConfig, location_key};
+use super::{Config, ServerConfig, StorageConfig, location_key};
 use crate::policy::blackout::Blackout;
 
 /// Why a configuration is refused.
@@ -65,7 +65,7 @@ struct File {
     master_key_file: Option<PathBuf>,
     metadata_database: Option<String>,
     vault_host_suffix: Option<String>,
-    storage: BTreeMap<String, String>,
+    storage: BTreeMap<String, StorageConfig>,
     servers: BTreeMap<String, ServerConfig>,
     restore: Restore,
     backup: Backup,
@@ -182,11 +182,11 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
     if let Some(database) = file.metadata_database {
         config.database_file = database_file(&database)?;
     }
-    for (location, url) in file.storage {
+    for (location, storage) in file.storage {
         match location_key(&location).as_str() {
-            "default" => config.storage_default = url,
+            "default" => config.storage_default = storage,
             key => {
-                config.storage.insert(key.to_owned(), url);
+                config.storage.insert(key.to_owned(), storage);
             }
         }
     }

@@ -31,7 +31,7 @@ fn defaults_live_in_the_data_directory() {
     let config = defaults();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8443");
     assert_eq!(config.master_key_file, Path::new("/var/lib/coffer/master.key"));
-    assert_eq!(config.storage_url("West US"), "file:///var/lib/coffer/storage");
+    assert_eq!(config.storage("West US").1.url, "file:///var/lib/coffer/storage");
     assert_eq!(config.restore_allowed_directories, [Path::new("/var/lib/coffer/files")]);
 }
 
@@ -116,8 +116,8 @@ fn a_file_sets_everything() {
     .unwrap();
     assert_eq!(config.public_endpoint.as_deref(), Some("https://backup.example"));
     assert_eq!(config.database_file, Path::new("/srv/meta.db"));
-    assert_eq!(config.storage_url("westus"), "file:///srv/b");
-    assert_eq!(config.storage_url("elsewhere"), "file:///srv/a");
+    assert_eq!(config.storage("westus").1.url, "file:///srv/b");
+    assert_eq!(config.storage("elsewhere").1.url, "file:///srv/a");
     assert_eq!(config.servers["orders"].port, 5432);
     assert_eq!(config.verification_period_days, 7);
     assert_eq!(config.limits.body_timeout, Duration::from_secs(3));
@@ -160,9 +160,77 @@ fn the_environment_overrides_and_client_env_is_no_setting() {
     assert_eq!(config.verification_period_days, 0);
     assert_eq!(config.restore_allowed_directories.len(), 2);
     assert_eq!(config.public_endpoint, None);
-    assert_eq!(config.storage_default, "file:///var/lib/coffer/storage");
+    assert_eq!(config.storage_default.url, "file:///var/lib/coffer/storage");
     assert_eq!(config.master_key_file, Path::new("/var/lib/coffer/master.key"));
     assert!(from_variables(&[("COFFER_LIMITS_DATA_WORKERS", "many")]).is_err());
     assert!(from_variables(&[("COFFER_LIMITS_DATA_WORKERS", "0")]).is_err());
     assert!(from_variables(&[("COFFER_VERIFICATION_PERIOD_DAYS", "3651")]).is_err());
+}
+
+#[test]
+fn a_storage_is_a_url_or_a_table_and_no_secret_of_it_is_printed() {
+    let config = from_text(
+        r#"
+        [storage]
+        default = "s3://acme-vaults/coffer"
+        "West US" = { url = "https://acme.blob.core.windows.net/vaults", account_key = "aHVudGVyMg==" }
+        [storage.eastus]
+        url = "s3://acme-east"
+        endpoint = "http://127.0.0.1:9000"
+        access_key_id = "id"
+        secret_access_key = "hunter2"
+        session_token = "hunter2"
+        ca_file = "/etc/ca.pem"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.storage("westus").1.url, "https://acme.blob.core.windows.net/vaults");
+    assert_eq!(config.storage_location("East US").unwrap().url(), "s3://acme-east");
+    assert_eq!(config.storage["eastus"].options.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+    let printed = format!("{config:?}");
+    assert!(!printed.contains("hunter2") && !printed.contains("aHVudGVyMg"), "{printed}");
+}
+
+#[test]
+fn a_wrong_storage_is_refused_at_the_start_by_its_name() {
+    for (text, said) in [
+        ("[storage]\nwest = \"s3://acme?token=hunter2\"", "storage.west"),
+        ("[storage]\ndefault = \"gs://acme\"", "storage.default"),
+        ("[storage]\nwest = { url = \"s3://acme\", access_key_id = \"hunter2\" }", "go together"),
+        (
+            "[storage]\nwest = { url = \"s3://acme\", acces_key_id = \"hunter2\" }",
+            "line 2: unknown field `acces_key_id`",
+        ),
+        (
+            "[storage]\nwest = { endpoint = \"https://hunter2\" }",
+            "line 2: a storage location needs a url",
+        ),
+        ("[storage]\nwest = 7", "a URL, or a table with a url"),
+        (
+            "[storage]\nwest = { url = \"file:///srv/west\", sas_token = \"hunter2\" }",
+            "sas_token means nothing",
+        ),
+    ] {
+        let error = from_text(text).unwrap_err();
+        assert!(error.contains(said), "{text}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn credentials_of_a_storage_come_from_the_environment_but_not_those_of_our_clients() {
+    let config = from_variables(&[
+        ("COFFER_STORAGE_DEFAULT", "s3://acme-vaults"),
+        ("AWS_ACCESS_KEY_ID", "id"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+        ("AZURE_CLIENT_SECRET", "hunter2"),
+        ("PATH", "/bin"),
+    ])
+    .unwrap();
+    let names = format!("{:?}", config.storage_variables);
+    assert_eq!(names, r#"{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}"#);
+    assert_eq!(config.storage_location("anywhere").unwrap().url(), "s3://acme-vaults");
+    let half =
+        from_variables(&[("COFFER_STORAGE_DEFAULT", "s3://acme"), ("AWS_ACCESS_KEY_ID", "id")]);
+    assert!(half.unwrap_err().to_string().contains("storage.default"));
 }

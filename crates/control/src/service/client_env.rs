@@ -31,7 +31,7 @@ pub(super) fn write(
         ("AZURE_CLIENT_SECRET", bootstrap.secret.expose_secret()),
         ("AZURE_SUBSCRIPTION_ID", &app.identity.default_subscription_id),
         ("COFFER_PRINCIPAL_ID", &bootstrap.principal_id),
-        ("COFFER_STORAGE_URL", &app.config.storage_default),
+        ("COFFER_STORAGE_URL", &app.config.storage_default.url),
         ("COFFER_KEY_FILE", &key_file),
     ];
     let mut text = zeroize::Zeroizing::new(String::new());

@@ -7,7 +7,6 @@ use std::{path::Path, sync::Arc};
 use anyhow::{Context as _, anyhow};
 use coffer_store::{
     Error, MasterKey, ObjectStore, Repository, VaultKeyring, list_repositories, list_vaults,
-    open_location,
 };
 use uuid::Uuid;
 
@@ -28,13 +27,15 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    pub(super) async fn open(url: &str, key_file: &Path) -> Result<Self, Failure> {
-        let store = open_location(url).map_err(Failure::request)?;
+    pub(super) async fn open(
+        store: &Arc<dyn ObjectStore>,
+        key_file: &Path,
+    ) -> Result<Self, Failure> {
         let master = MasterKey::read_file(key_file).map_err(Failure::request)?;
         let mut storage = Self { repositories: Vec::new(), unreadable: 0 };
-        for vault in list_vaults(&store).await.map_err(Failure::request)? {
-            match VaultKeyring::open(&store, vault, &master).await {
-                Ok(keyring) => storage.open_vault(&store, vault, &keyring).await?,
+        for vault in list_vaults(store).await.map_err(Failure::request)? {
+            match VaultKeyring::open(store, vault, &master).await {
+                Ok(keyring) => storage.open_vault(store, vault, &keyring).await?,
                 Err(error) => storage.skip(&format!("vault {vault}"), error)?,
             }
         }

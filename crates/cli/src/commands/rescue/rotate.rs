@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::Args;
 use coffer_control::key_rotation::rotate_vault;
-use coffer_store::{MasterKey, VaultKeyring, list_vaults, open_location};
+use coffer_store::{MasterKey, VaultKeyring, list_vaults};
 use serde::Serialize;
 
 use super::Location;
@@ -47,7 +47,7 @@ struct Entry {
 
 impl Rotate {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let store = open_location(&self.location.storage).map_err(Failure::request)?;
+        let store = self.location.store()?;
         let old = MasterKey::read_file(&self.location.key_file).map_err(Failure::request)?;
         let new = self.new_master()?;
         let mut entries = Vec::new();

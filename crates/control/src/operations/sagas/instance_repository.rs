@@ -26,7 +26,7 @@ pub(super) async fn vault_storage(app: &App, vault: &ResourceId) -> Result<Vault
         db::resource_get(app.db.read(), vault).await?.ok_or_else(errors::resource_not_found)?;
     let state: VaultState = read_state(&resource.body)?;
     let location = resource.body["location"].as_str().unwrap_or_default();
-    let store = app.storage_for_location(location)?;
+    let store = app.storage_for_location(location).await?;
     Ok(VaultStorage { store, vault_guid: state.vault_guid, principal_id: state.principal_id })
 }
 

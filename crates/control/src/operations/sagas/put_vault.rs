@@ -1,11 +1,16 @@
 //! A vault is created or changed: its keyring exists in its storage location before the vault counts as made.
 //!
+//! Before the first key is written, the storage is tried out: on one that ignores the conditions of writes, backups would
+//! destroy each other's work without an error.
+//!
 //! The vault's row, with the new values and a provisioning state that says so, was written by the request.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use coffer_store::{ObjectStore, VaultKeyring};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::instance_repository::{VaultStorage, vault_storage};
 use crate::app::{App, user_facing_error};
@@ -29,10 +34,9 @@ impl Saga for PutVault {
     async fn run(&self, _step: &'static str, run: &mut Run) -> Result<(), Failure> {
         let VaultStorage { store, vault_guid, .. } =
             vault_storage(&self.app, &run.operation().vault).await?;
-        coffer_store::VaultKeyring::create_or_open(&store, vault_guid, &self.app.master_key)
+        self.make_keyring(&store, vault_guid)
             .await
-            .map_err(|error| user_facing_error::store_failure(&error))?;
-        Ok(())
+            .map_err(|error| user_facing_error::store_failure(&error))
     }
 
     async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
@@ -45,5 +49,34 @@ impl Saga for PutVault {
         };
         vault.body["properties"]["provisioningState"] = json!(state);
         db::resource_update(tx, &mut vault, run.now_us()).await
+    }
+}
+
+impl PutVault {
+    async fn make_keyring(
+        &self,
+        store: &Arc<dyn ObjectStore>,
+        vault: Uuid,
+    ) -> coffer_store::Result<()> {
+        let open = || VaultKeyring::open(store, vault, &self.app.master_key);
+        if is_absent(open().await)?
+            && let Err(error) = coffer_store::probe(store, vault).await
+            // Another run of this step, which had taken this one for dead, was faster, and has cleared what this one wrote.
+            && is_absent(open().await)?
+        {
+            return Err(error);
+        }
+        VaultKeyring::create_or_open(store, vault, &self.app.master_key).await?;
+        // From here on no probe's outcome counts.
+        coffer_store::clear_probes(store, vault).await?;
+        Ok(())
+    }
+}
+
+fn is_absent(opened: coffer_store::Result<VaultKeyring>) -> coffer_store::Result<bool> {
+    match opened {
+        Ok(_) => Ok(false),
+        Err(coffer_store::Error::NotFound { .. }) => Ok(true),
+        Err(error) => Err(error),
     }
 }

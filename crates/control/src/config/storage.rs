@@ -1,0 +1,76 @@
+//! Where vaults keep their data: a URL, or a table with a URL and what else is to be said.
+
+use std::fmt;
+
+use coffer_store::{Location, LocationOptions, Variables};
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+use super::ConfigError;
+
+/// A storage location as it is configured. Nothing that is printed of it holds a secret.
+#[derive(Clone, Debug)]
+pub struct StorageConfig {
+    /// `file:///…`, `s3://…` or `https://….blob.core.windows.net/…`.
+    pub url: String,
+    /// Endpoint, credentials and so on.
+    pub options: LocationOptions,
+}
+
+impl From<String> for StorageConfig {
+    fn from(url: String) -> Self {
+        Self { url, options: LocationOptions::default() }
+    }
+}
+
+impl StorageConfig {
+    /// The location, checked.
+    ///
+    /// # Errors
+    /// What is wrong with URL or options, named by the setting.
+    pub(super) fn location(
+        &self,
+        setting: &str,
+        variables: &Variables,
+    ) -> Result<Location, ConfigError> {
+        Location::new(&self.url, &self.options, variables).map_err(|error| {
+            let reason = match error {
+                coffer_store::Error::Location { url, reason } => format!("is {url}: {reason}"),
+                other => other.to_string(),
+            };
+            ConfigError::value(setting, reason)
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for StorageConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrTable)
+    }
+}
+
+/// By hand: what serde makes of an enum without tags forgets which setting was wrong.
+struct TextOrTable;
+
+impl<'de> Visitor<'de> for TextOrTable {
+    type Value = StorageConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL, or a table with a url")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, url: &str) -> Result<StorageConfig, E> {
+        Ok(url.to_owned().into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<StorageConfig, A::Error> {
+        let mut table = toml::Table::deserialize(MapAccessDeserializer::new(map))?;
+        let Some(toml::Value::String(url)) = table.remove("url") else {
+            return Err(A::Error::custom("a storage location needs a url"));
+        };
+        let options =
+            table.try_into().map_err(|error: toml::de::Error| A::Error::custom(error.message()))?;
+        Ok(StorageConfig { url, options })
+    }
+}
