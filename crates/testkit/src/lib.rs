@@ -6,12 +6,14 @@
 
 mod chaos_proxy;
 mod faulty_store;
+mod object_storage;
 mod postgres;
 mod recording_store;
 mod wait;
 
 pub use chaos_proxy::ChaosProxy;
 pub use faulty_store::{FailingStore, Fault, StoreOperation};
+pub use object_storage::{ObjectStorage, ObjectStorageKind};
 pub use postgres::{PostgresOptions, PostgresServer, Shutdown, has_major, sample_path};
 pub use recording_store::{RecordedCall, RecordingStore};
 pub use wait::wait_until;
