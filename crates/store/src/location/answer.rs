@@ -137,6 +137,10 @@ fn meaning(error: &Error, text: &str, code: Option<&str>) -> StorageFailure {
             StorageFailure::WrongPlace
         }
         _ if text.contains(METADATA_HOST) => StorageFailure::Unauthenticated,
+        // The same code is said of a signature and of rights.
+        Some("AuthorizationFailure") if text.contains("failed to authenticate") => {
+            StorageFailure::Unauthenticated
+        }
         _ => match error {
             // Not about an object, as far as the storage says.
             Error::NotFound { .. } => StorageFailure::WrongPlace,

@@ -15,6 +15,7 @@ mod lease_recovery;
 mod leases;
 mod old_repositories;
 mod pins;
+mod remote;
 mod rotation;
 mod support;
 mod two_processes;
