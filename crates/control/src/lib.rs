@@ -39,6 +39,6 @@ mod trace;
 
 pub use app::App;
 pub use clock::Clock;
-pub use config::Config;
+pub use config::{Config, StorageConfig};
 pub use error::{Error, ErrorKind, InnerError};
 pub use service::Service;

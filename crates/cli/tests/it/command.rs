@@ -19,7 +19,8 @@ pub(crate) fn coffer() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coffer"));
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
-        if ["COFFER_", "OTEL_"].iter().any(|prefix| name_text.starts_with(prefix)) {
+        let ours = ["COFFER_", "OTEL_", "AWS_", "AZURE_STORAGE_"];
+        if ours.iter().any(|prefix| name_text.starts_with(prefix)) {
             command.env_remove(name);
         }
     }

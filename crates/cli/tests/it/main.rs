@@ -4,6 +4,7 @@ mod collector;
 mod command;
 mod maintenance;
 mod operator;
+mod remote_storage;
 mod rescue;
 mod serve;
 mod traces;

@@ -9,8 +9,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use coffer_engine::{BackupOptions, BackupRequest, ConnectOptions, SilentMonitor, Tools, backup};
-use coffer_store::{LeasePurpose, MasterKey, Repository, VaultKeyring, create_location};
-use coffer_testkit::PostgresServer;
+use coffer_store::{
+    LeasePurpose, Location, LocationOptions, MasterKey, Repository, Variables, VaultKeyring,
+};
+use coffer_testkit::{ObjectStorage, PostgresServer};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -24,26 +26,37 @@ pub(crate) struct Stored {
     pub(crate) recovery_point: String,
     vault: Uuid,
     pub(crate) repository: Uuid,
+    /// Where the storage is, if not in a directory.
+    pub(crate) emulator: Option<ObjectStorage>,
 }
 
 impl Stored {
     pub(crate) async fn make() -> anyhow::Result<Self> {
+        Self::make_in(None).await
+    }
+
+    pub(crate) async fn make_in(emulator: Option<ObjectStorage>) -> anyhow::Result<Self> {
         let server = PostgresServer::start()?;
         server.load_sample("shop", 1)?;
         let directory = tempfile::tempdir()?;
         MasterKey::generate()?.write_file(&directory.path().join("key"))?;
         let (vault, repository) = (Uuid::new_v4(), Uuid::new_v4());
         let mut stored =
-            Self { server, directory, recovery_point: String::new(), vault, repository };
+            Self { server, directory, recovery_point: String::new(), vault, repository, emulator };
         stored.recovery_point = stored.back_up(None).await?;
         Ok(stored)
     }
 
     pub(crate) async fn open(&self) -> anyhow::Result<Repository> {
         let master = MasterKey::read_file(&self.directory.path().join("key"))?;
-        let store = create_location(&self.storage()?)?;
-        let keyring = VaultKeyring::create_or_open(&store, self.vault, &master).await?;
-        Ok(Repository::create_or_open(&store, self.vault, self.repository, &keyring).await?)
+        let variables = self.emulator.as_ref().map(ObjectStorage::variables).unwrap_or_default();
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let options = LocationOptions::default();
+        let location = Location::new(&self.storage()?, &options, &Variables::of(variables))?;
+        let storage = location.create()?;
+        let store = storage.store();
+        let keyring = VaultKeyring::create_or_open(store, self.vault, &master).await?;
+        Ok(Repository::create_or_open(store, self.vault, self.repository, &keyring).await?)
     }
 
     /// Takes one more recovery point.
@@ -69,6 +82,9 @@ impl Stored {
     }
 
     pub(crate) fn storage(&self) -> anyhow::Result<String> {
+        if let Some(emulator) = &self.emulator {
+            return Ok(emulator.url("coffer"));
+        }
         Ok(format!("file://{}", text(&self.directory.path().join("storage"))?))
     }
 

@@ -8,6 +8,7 @@ mod lifecycle;
 mod locked_vault;
 mod parts;
 mod replicas;
+mod remote_storage;
 mod resumption;
 mod schedule;
 mod traces;
