@@ -23,8 +23,10 @@ pub mod files;
 pub mod garbage;
 mod large_object;
 mod large_row;
+mod lock;
 pub mod manifest;
 pub mod monitor;
+mod needs;
 pub mod part;
 pub mod proof;
 pub mod restore;
@@ -42,6 +44,7 @@ pub use error::{Error, Problem};
 pub use files::{FilesOutcome, FilesRequest, restore_files};
 pub use garbage::plan_collection;
 pub use large_row::LARGE_ROW_BYTES;
+pub use lock::lock_recovery_point;
 pub use monitor::{Monitor, Phase, Progress, SilentMonitor};
 pub use proof::{Difference, Proof};
 pub use restore::{

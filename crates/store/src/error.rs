@@ -101,6 +101,14 @@ pub enum Error {
         /// Why, and what is supported.
         reason: String,
     },
+    /// The storage cannot lock objects, or not for us.
+    #[error("{storage} cannot lock what is stored there: {reason}")]
+    LockUnavailable {
+        /// Which bucket or container.
+        storage: String,
+        /// What is missing, and how it is set up.
+        reason: String,
+    },
     /// A key file cannot be read or written.
     #[error("key file {} cannot be used: {reason}", path.display())]
     KeyFile {
@@ -177,6 +185,7 @@ impl Error {
             | Self::Incomplete { .. }
             | Self::Invalid { .. }
             | Self::Location { .. }
+            | Self::LockUnavailable { .. }
             | Self::KeyFile { .. }
             | Self::UnsuitableStorage { .. }
             | Self::StorageFull { .. } => false,
@@ -197,6 +206,7 @@ impl Error {
             | Self::Incomplete { .. }
             | Self::Invalid { .. }
             | Self::Location { .. }
+            | Self::LockUnavailable { .. }
             | Self::KeyFile { .. }
             | Self::UploadFailed { .. }
             | Self::UnsuitableStorage { .. }

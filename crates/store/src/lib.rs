@@ -11,6 +11,8 @@
 //! * A key is wrapped anew beside its old wrapping, which goes when the new one was read back.
 //! * A pack is deleted only under the lease, by a plan made from every manifest that counts, after its name was published.
 //! * What a reader has pinned stays until the pin is released or runs out, even if the recovery point is deleted.
+//! * Where the storage can lock, a locked recovery point's packs and keys are locked before its manifest is, and no lock is
+//!   ever made shorter or weaker here.
 //! * Nonces are never derived from content: every pack has its own random salt and so its own key.
 //!
 //! What may not be done here: this crate knows neither PostgreSQL nor HTTP nor SQL, and it has no clock; whoever needs
@@ -31,6 +33,7 @@ mod lease;
 pub mod limits;
 mod local;
 mod location;
+mod lock;
 mod manifest;
 mod master_key;
 mod objects;
@@ -56,6 +59,7 @@ pub use location::{
     AzureContainer, Backend, Location, LocationOptions, S3Bucket, Storage, Variables,
     create_location, list_repositories, list_vaults, open_location,
 };
+pub use lock::{HiddenBy, HiddenObject, LockMode, LockReport, Locking, ObjectLock, RetentionLock};
 pub use manifest::{Manifest, ManifestInfo, Manifests, UnreadableManifest};
 pub use master_key::MasterKey;
 pub use object_store::ObjectStore;

@@ -95,6 +95,15 @@ pub const DAMAGED_CHUNKS_LISTED_MAX: usize = 128;
 /// Packs that one list of a collection names.
 pub const COLLECTION_LIST_PACKS_MAX: usize = 16_384;
 
+/// Objects that are locked at the same time.
+pub const LOCKS_TOGETHER_MAX: usize = 16;
+
+/// Times that a request to lock an object is sent while the storage is busy or does not answer.
+pub const LOCK_ATTEMPTS_MAX: u32 = 6;
+
+/// Longest answer to a request about a lock that is read.
+pub const LOCK_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// How long a connection to a remote storage may take to come about.
 pub const REMOTE_CONNECT_SECONDS_MAX: u64 = 5;
 

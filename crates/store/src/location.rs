@@ -35,6 +35,7 @@ use crate::{
         PACK_BYTES_MAX, REMOTE_ANSWER_SECONDS_MAX, REMOTE_BYTES_PER_SECOND_MIN,
         REMOTE_CONNECT_SECONDS_MAX, REMOTE_RETRIES_MAX, REMOTE_RETRY_SECONDS_MAX,
     },
+    lock::{AzureLock, ObjectLock, S3Lock},
     objects, path,
 };
 
@@ -78,6 +79,19 @@ impl Storage {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn ObjectStore> {
         &self.store
+    }
+
+    /// The locks of this storage, where its kind has any; whether it is set up for them, [`ObjectLock::check`] finds out. Makes no
+    /// request.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if no client can be made.
+    pub fn lock(&self) -> Result<Option<Arc<dyn ObjectLock>>> {
+        Ok(match &self.backend {
+            Backend::Directory(_) => None,
+            Backend::S3(bucket) => Some(Arc::new(S3Lock::new(bucket)?)),
+            Backend::Azure(container) => Some(Arc::new(AzureLock::new(container)?)),
+        })
     }
 
     /// What kind of storage it is.

@@ -36,12 +36,12 @@ impl fmt::Display for RemoteFailure {
 impl StdError for RemoteFailure {}
 
 impl RemoteFailure {
-    pub(super) fn new(failure: StorageFailure, words: &str) -> Self {
+    pub(crate) fn new(failure: StorageFailure, words: &str) -> Self {
         Self { failure, full: false, words: shortened(words) }
     }
 
     /// As an error of the client's, of no variant that callers take for an answer about an object.
-    pub(super) fn into_error(self) -> Error {
+    pub(crate) fn into_error(self) -> Error {
         Error::Generic { store: "remote storage", source: Box::new(self) }
     }
 

@@ -13,6 +13,7 @@ mod healing;
 mod keys;
 mod lease_recovery;
 mod leases;
+mod lock;
 mod old_repositories;
 mod pins;
 mod remote;
