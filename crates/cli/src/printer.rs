@@ -53,6 +53,12 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) {
     }
 }
 
+/// Microseconds since 1970 as RFC 3339. A time outside the calendar, which only damage can give, is printed as a number.
+pub(crate) fn time(unix_us: i64) -> String {
+    jiff::Timestamp::from_microsecond(unix_us)
+        .map_or_else(|_| unix_us.to_string(), |time| time.to_string())
+}
+
 /// Bytes as a person writes them.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -70,7 +76,13 @@ pub(crate) fn bytes(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::bytes;
+    use super::{bytes, time};
+
+    #[test]
+    fn times_are_rfc_3339_and_never_fail() {
+        assert_eq!(time(1_700_000_000_123_456), "2023-11-14T22:13:20.123456Z");
+        assert_eq!(time(i64::MAX), i64::MAX.to_string());
+    }
 
     #[test]
     fn bytes_are_readable() {

@@ -11,6 +11,7 @@ mod locate;
 mod recover_lease;
 mod restore;
 mod rotate;
+mod undelete;
 mod verify;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -45,6 +46,8 @@ enum Verb {
     Collect(collect::Collect),
     /// Repair the lease of repositories whose records are damaged, so that they can be written again.
     RecoverLease(recover_lease::RecoverLease),
+    /// Bring back what the storage has locked and somebody has deleted or written over.
+    Undelete(undelete::Undelete),
     /// Give vaults new keys, and wrap them by another master key; the data stays as it is.
     Rotate(rotate::Rotate),
 }
@@ -79,16 +82,18 @@ impl Location {
 
     /// The objects of the location, which has to be there.
     fn store(&self) -> Result<Arc<dyn ObjectStore>, Failure> {
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let options = LocationOptions::default();
-        let location =
-            coffer_store::Location::new(&self.storage, &options, &Variables::of(variables))
-                .map_err(Failure::request)?;
-        let storage = location.open().map_err(Failure::request)?;
-        Ok(Arc::clone(storage.store()))
+        Ok(Arc::clone(open_storage(&self.storage)?.store()))
     }
+}
+
+/// A location that has to be there, with credentials from the environment.
+fn open_storage(url: &str) -> Result<coffer_store::Storage, Failure> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let options = LocationOptions::default();
+    coffer_store::Location::new(url, &options, &Variables::of(variables))
+        .and_then(|location| location.open())
+        .map_err(Failure::request)
 }
 
 impl Rescue {
@@ -100,6 +105,7 @@ impl Rescue {
             Verb::Export(command) => Box::pin(command.run()).await,
             Verb::Collect(command) => Box::pin(command.run()).await,
             Verb::RecoverLease(command) => command.run().await,
+            Verb::Undelete(command) => command.run().await,
             Verb::Rotate(command) => command.run().await,
         }
     }
