@@ -282,8 +282,8 @@ impl Config {
 impl Config {
     /// A slip in a URL or its options is found at the start, not by the first vault.
     fn check_storages(&self) -> Result<(), ConfigError> {
-        let names = self.storage.keys().map(String::as_str).chain(["default"]);
-        names.map(|name| self.storage_location(name).map(|_location| ())).collect()
+        let mut names = self.storage.keys().map(String::as_str).chain(["default"]);
+        names.try_for_each(|name| self.storage_location(name).map(|_location| ()))
     }
 
     /// Restored files are written where callers say: never where vaults, keys and metadata are.

@@ -195,6 +195,18 @@ impl ObjectStorage {
         }
     }
 
+    /// Makes another bucket, with Object Lock. For S3 only: Azurite has nothing like it.
+    ///
+    /// # Errors
+    /// The emulator does not do it.
+    pub fn make_locking(&self, name: &str) -> anyhow::Result<()> {
+        ensure!(self.kind == ObjectStorageKind::S3, "not for this one");
+        let headers = "x-amz-bucket-object-lock-enabled: true\r\n";
+        let status = request_with(self.port, &format!("PUT /{name}"), headers, "")?;
+        ensure!(status == 200, "moto answered {status}");
+        Ok(())
+    }
+
     /// From now on, no credentials are good. For S3 only: Azurite always looks at them.
     ///
     /// # Errors
@@ -266,11 +278,15 @@ fn make_container(kind: ObjectStorageKind, port: u16, name: &str) -> anyhow::Res
 
 /// The status of an answer.
 fn request(port: u16, line: &str, body: &str) -> anyhow::Result<u16> {
+    request_with(port, line, "", body)
+}
+
+fn request_with(port: u16, line: &str, headers: &str, body: &str) -> anyhow::Result<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
     write!(
         stream,
-        "{line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        "{line} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
     let mut answer = Vec::new();

@@ -38,6 +38,8 @@ pub enum AlertKind {
     BackupDataDeleted,
     /// A protection of the vault was weakened.
     SecurityWeakened,
+    /// The storage does not hold what the vault's immutability wants held.
+    StorageNotLocked,
 }
 
 impl AlertKind {
@@ -53,6 +55,7 @@ impl AlertKind {
             Self::StoredDataDamaged => "StoredDataDamaged",
             Self::BackupDataDeleted => "DeleteBackupData",
             Self::SecurityWeakened => "SecurityWeakened",
+            Self::StorageNotLocked => "StorageNotLocked",
         }
     }
 
@@ -65,7 +68,8 @@ impl AlertKind {
             Self::BackupUnusual
             | Self::StoredDataDamaged
             | Self::BackupDataDeleted
-            | Self::SecurityWeakened => false,
+            | Self::SecurityWeakened
+            | Self::StorageNotLocked => false,
         }
     }
 
@@ -73,7 +77,10 @@ impl AlertKind {
     fn severity(self) -> &'static str {
         match self {
             Self::StoredDataDamaged | Self::BackupDataDeleted | Self::SecurityWeakened => "Sev0",
-            Self::BackupFailed | Self::RestoreFailed | Self::BackupMissed => "Sev1",
+            Self::BackupFailed
+            | Self::RestoreFailed
+            | Self::BackupMissed
+            | Self::StorageNotLocked => "Sev1",
             Self::BackupUnusual | Self::BackupLate => "Sev2",
         }
     }

@@ -135,6 +135,24 @@ pub(crate) fn unusual_backup(sign: String) -> UserFacingError {
         .inner(inner("ComparedWithHistory", sign))
 }
 
+/// The error and what the layer below says of it, which may name objects of the storage and never holds a secret.
+pub(crate) fn with_cause(error: &EngineError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// A recovery point is whole, and the storage does not hold it yet.
+pub(crate) fn not_locked(error: &EngineError) -> UserFacingError {
+    UserFacingError::new(
+        "RecoveryPointNotLocked",
+        "The recovery point is whole, but could not be locked in the storage yet. It is tried again every hour.",
+    )
+    .recommend("Ensure that the vault's storage can be reached and is set up for locks (docs/storage.md).")
+    .inner(inner("StorageNotLocked", format!("{}.", with_cause(error))))
+}
+
 /// The vault has no identity of its own to act with.
 pub(crate) fn vault_without_identity(vault: &ResourceId) -> UserFacingError {
     UserFacingError::new("UserErrorMissingRequiredPermissions", "Appropriate permissions to perform the operation is missing.")

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use coffer_store::ObjectLock;
 use object_store::ObjectStore;
 
 use super::App;
@@ -24,6 +25,20 @@ impl App {
         location: &str,
     ) -> Result<Arc<dyn ObjectStore>, Error> {
         Ok(Arc::clone(self.open_storage(location).await?.store()))
+    }
+
+    /// The same, with its locks where the setting's `lock` asks for them.
+    ///
+    /// # Errors
+    /// As [`Self::storage_for_location`].
+    pub(crate) async fn storage_and_lock(
+        &self,
+        location: &str,
+    ) -> Result<(Arc<dyn ObjectStore>, Option<Arc<dyn ObjectLock>>), Error> {
+        let storage = self.open_storage(location).await?;
+        let wants_lock = self.config.storage(location).1.lock;
+        let lock = if wants_lock { storage.lock().map_err(Error::internal)? } else { None };
+        Ok((Arc::clone(storage.store()), lock))
     }
 
     /// The same, with what kind of storage it is.

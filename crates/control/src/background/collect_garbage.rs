@@ -29,7 +29,7 @@ pub(crate) const GRACE: Duration = DAY;
 
 /// Collects the garbage of one repository.
 pub(super) async fn collect(app: &App, place: &Place) -> Result<Ended, Failure> {
-    let Place { instance, repository } = place;
+    let Place { instance, repository, .. } = place;
     let holder = holder(app, Duty::Collection);
     let claim =
         LeaseClaim { holder: &holder, purpose: LeasePurpose::Collection, patience: Duration::ZERO };

@@ -127,7 +127,7 @@ pub(crate) async fn all_points<'e>(
 
 /// True when all of them are gone; false when somebody else needs the repository.
 async fn delete(app: &App, place: &Place, going: &[&RecoveryPoint]) -> Result<bool, Failure> {
-    let Place { instance, repository } = place;
+    let Place { instance, repository, .. } = place;
     let holder = holder(app, Duty::Retention);
     let claim =
         LeaseClaim { holder: &holder, purpose: LeasePurpose::Deletion, patience: Duration::ZERO };

@@ -7,6 +7,7 @@ pub(crate) mod collect_garbage;
 mod driver;
 pub(crate) mod expire_points;
 mod expire_records;
+mod lock_points;
 mod measure;
 mod purge_instances;
 mod schedule;

@@ -11,7 +11,7 @@ use coffer_store::Repository;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{collect_garbage, expire_points, verify_packs};
+use super::{collect_garbage, expire_points, lock_points, verify_packs};
 use crate::app::App;
 use crate::app::dataprotection::instance_row::deleted_id;
 use crate::app::dataprotection::state::{InstanceState, read_state};
@@ -36,6 +36,7 @@ const YIELD_POLL: Duration = Duration::from_secs(1);
 
 /// A repository that a duty is due for.
 pub(super) struct Place {
+    pub(super) vault: ResourceId,
     pub(super) instance: ResourceId,
     pub(super) repository: Repository,
 }
@@ -59,7 +60,7 @@ enum Owner {
 pub(super) async fn run_round(app: &App) -> Result<(), Error> {
     let _one_at_a_time = app.duties.upkeep.lock().await;
     let mut bytes_left = verify_packs::ROUND_BYTES;
-    for duty in [Duty::Retention, Duty::Collection, Duty::Verification] {
+    for duty in [Duty::StorageLock, Duty::Retention, Duty::Collection, Duty::Verification] {
         if duty == Duty::Verification && app.config.verification_period_days == 0 {
             continue;
         }
@@ -118,8 +119,9 @@ async fn attempt(
         return Ok(Ended::Busy);
     }
     let repository = open_repository(app, vault, upkeep.repository).await?;
-    let place = Place { instance, repository };
+    let place = Place { vault: vault.clone(), instance, repository };
     match upkeep.duty {
+        Duty::StorageLock => lock_points::lock(app, &place, &upkeep.state).await,
         Duty::Retention => expire_points::expire(app, &place).await,
         Duty::Collection => collect_garbage::collect(app, &place).await,
         Duty::Verification => verify_packs::verify(app, &place, &upkeep.state, bytes_left).await,

@@ -16,11 +16,13 @@ pub struct StorageConfig {
     pub url: String,
     /// Endpoint, credentials and so on.
     pub options: LocationOptions,
+    /// The storage locks what immutable vaults keep there: S3 Object Lock, or Azure's immutability policies.
+    pub lock: bool,
 }
 
 impl From<String> for StorageConfig {
     fn from(url: String) -> Self {
-        Self { url, options: LocationOptions::default() }
+        Self { url, options: LocationOptions::default(), lock: false }
     }
 }
 
@@ -34,6 +36,10 @@ impl StorageConfig {
         setting: &str,
         variables: &Variables,
     ) -> Result<Location, ConfigError> {
+        if self.lock && self.url.starts_with("file:") {
+            let reason = "locks a directory, which can lock nothing: only s3:// and https:// can";
+            return Err(ConfigError::value(format!("{setting}.lock"), reason));
+        }
         Location::new(&self.url, &self.options, variables).map_err(|error| {
             let reason = match error {
                 coffer_store::Error::Location { url, reason } => format!("is {url}: {reason}"),
@@ -69,8 +75,13 @@ impl<'de> Visitor<'de> for TextOrTable {
         let Some(toml::Value::String(url)) = table.remove("url") else {
             return Err(A::Error::custom("a storage location needs a url"));
         };
+        let lock = match table.remove("lock") {
+            None => false,
+            Some(toml::Value::Boolean(lock)) => lock,
+            Some(_) => return Err(A::Error::custom("lock has to be true or false")),
+        };
         let options =
             table.try_into().map_err(|error: toml::de::Error| A::Error::custom(error.message()))?;
-        Ok(StorageConfig { url, options })
+        Ok(StorageConfig { url, options, lock })
     }
 }

@@ -50,6 +50,18 @@ pub struct RecoveryPointBody {
     /// Reading has found that it cannot be restored as a whole.
     #[serde(default)]
     pub damaged: bool,
+    /// How the storage itself holds everything that it needs; none where nothing is known of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_lock: Option<StorageLock>,
+}
+
+/// The lock of a recovery point in the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageLock {
+    /// Whether nobody can take it away.
+    pub locked: bool,
+    /// Microseconds since 1970 until which it holds.
+    pub until_us: i64,
 }
 
 /// A recovery point.
@@ -212,13 +224,33 @@ pub async fn set_damaged(
         return Ok(false);
     }
     point.body.damaged = damaged;
+    update_body(tx, repository, &point).await?;
+    Ok(true)
+}
+
+/// Notes how the storage holds a recovery point, if there is still one.
+///
+/// # Errors
+/// The database fails.
+pub async fn set_storage_lock(
+    tx: &mut Tx,
+    repository: Uuid,
+    id: &str,
+    lock: StorageLock,
+) -> Result<(), Error> {
+    let Some(mut point) = get(&mut **tx, repository, id).await? else { return Ok(()) };
+    point.body.storage_lock = Some(lock);
+    update_body(tx, repository, &point).await
+}
+
+async fn update_body(tx: &mut Tx, repository: Uuid, point: &RecoveryPoint) -> Result<(), Error> {
     sqlx::query("UPDATE recovery_point SET body = $1 WHERE repository = $2 AND id = $3")
         .bind(serde_json::to_string(&point.body).map_err(Error::internal)?)
         .bind(repository.to_string())
         .bind(&point.id)
         .execute(&mut **tx)
         .await?;
-    Ok(true)
+    Ok(())
 }
 
 /// Removes the row of one whose manifest is gone.

@@ -14,6 +14,8 @@ use crate::error::Error;
 /// What is done for a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Duty {
+    /// Recovery points are locked in the storage, where it can and the vault is immutable.
+    StorageLock,
     /// Recovery points whose time is over are deleted.
     Retention,
     /// What no recovery point needs is deleted.
@@ -26,6 +28,7 @@ impl Duty {
     /// As it stands in the row.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::StorageLock => "storage lock",
             Self::Retention => "retention",
             Self::Collection => "collection",
             Self::Verification => "verification",
@@ -67,6 +70,31 @@ pub async fn bring_forward(
     .bind(duty.as_str())
     .bind(instance.as_str())
     .bind(due_us)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a duty is due at that time, or earlier where that was noted before, for every repository that is looked after of
+/// a vault. Reads the whole table.
+///
+/// # Errors
+/// The database fails.
+pub async fn bring_forward_vault(
+    tx: &mut Tx,
+    duty: Duty,
+    vault: &ResourceId,
+    due_us: i64,
+) -> Result<(), Error> {
+    let prefix = format!("{}/", vault.as_str().to_lowercase());
+    sqlx::query(
+        "INSERT INTO upkeep (repository, duty, instance, due_us) \
+         SELECT repository, $1, MIN(instance), $2 FROM upkeep WHERE SUBSTR(LOWER(instance), 1, LENGTH($3)) = $3 GROUP BY repository \
+         ON CONFLICT (repository, duty) DO UPDATE SET due_us = excluded.due_us WHERE upkeep.due_us > excluded.due_us",
+    )
+    .bind(duty.as_str())
+    .bind(due_us)
+    .bind(prefix)
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -14,6 +14,7 @@ mod keys;
 mod lease_recovery;
 mod leases;
 mod lock;
+mod lock_azure;
 mod old_repositories;
 mod pins;
 mod remote;

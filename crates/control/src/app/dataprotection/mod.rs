@@ -36,6 +36,7 @@ pub mod resource_guard_proxy;
 pub mod restore;
 pub(crate) mod restore_choice;
 pub mod state;
+pub(crate) mod storage_lock;
 pub mod unusual;
 pub mod validate_for_backup;
 pub mod vault_deletion;

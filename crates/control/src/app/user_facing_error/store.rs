@@ -68,6 +68,12 @@ pub(crate) fn store(error: &StoreError) -> UserFacingError {
         )
         .recommend("Correct the storage location in the configuration of the backup service.")
         .inner(inner("StorageLocationUnusable", format!("{url}: {reason}."))),
+        StoreError::LockUnavailable { storage, reason } => UserFacingError::new(
+            "UserErrorVaultStorageLockNotAvailable",
+            "The storage of the vault cannot lock what is stored there, which its configuration asks for.",
+        )
+        .recommend("Set up the bucket or the container as docs/storage.md says, or take `lock` out of the storage location's configuration: the vault is then immutable in the service alone.")
+        .inner(inner("StorageLockUnavailable", format!("{storage}: {reason}."))),
         StoreError::KeyFile { reason, .. } => internal_store("KeyFileUnusable", reason.clone()),
         StoreError::UploadFailed { pack } => retryable(internal_store("UploadFailed", format!("Pack {pack} could not be stored."))),
         StoreError::StorageFull { action, source } => UserFacingError::new(

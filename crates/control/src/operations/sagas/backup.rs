@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::data_run::{WorkDirectory, job_failed, job_warning};
 use super::datasource_access::{DatasourceAccess, datasource_access};
-use super::instance_repository::{instance_resource, open_repository};
+use super::instance_repository::{instance_resource, open_repository, vault_lock};
 use super::job_monitor::JobMonitor;
 use super::policy_retention::PolicyRetention;
 use super::validate_for_backup::discover_tools;
@@ -27,6 +27,7 @@ use crate::app::App;
 use crate::app::alert::{self, Alert, AlertKind};
 use crate::app::dataprotection::instance_row;
 use crate::app::dataprotection::new_job::RETENTION_TAG_DETAIL;
+use crate::app::dataprotection::storage_lock::{lock_point, wanted};
 use crate::app::dataprotection::unusual::{self, Figures};
 use crate::app::user_facing_error::{self, Place};
 use crate::background::collect_garbage;
@@ -39,7 +40,7 @@ use crate::lease::{LEASE_PATIENCE, LeaseClaim, with_lease};
 use crate::operations::{BackupInput, Failure, Outcome, Run, Saga};
 use crate::policy::schedule::shown;
 
-pub(super) const STEPS: &[&str] = &["prepare", "take"];
+pub(super) const STEPS: &[&str] = &["prepare", "take", "lock"];
 pub(super) const INNER_POINTS: &[&str] = &[
     "take:check",
     "take:lock",
@@ -90,6 +91,9 @@ struct Taken {
     transferred_bytes: u64,
     body: RecoveryPointBody,
     warnings: Vec<JobWarning>,
+    /// The storage should hold it and does not.
+    #[serde(default)]
+    not_locked: bool,
 }
 
 #[async_trait]
@@ -99,7 +103,11 @@ impl Saga for Backup {
     }
 
     async fn run(&self, step: &'static str, run: &mut Run) -> Result<(), Failure> {
-        if step == "prepare" { self.prepare(run).await } else { self.take(run).await }
+        match step {
+            "prepare" => self.prepare(run).await,
+            "take" => self.take(run).await,
+            _ => self.lock(run).await,
+        }
     }
 
     async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
@@ -124,7 +132,7 @@ impl Saga for Backup {
                 metrics::counter!("coffer_backup_stored_bytes_total")
                     .increment(point.body.stored_bytes);
                 // The recovery point is whole; what the engine has noticed stands in the job all the same.
-                let status = if unusual.is_empty() {
+                let status = if unusual.is_empty() && !taken.not_locked {
                     JobStatus::Completed
                 } else {
                     JobStatus::CompletedWithWarnings
@@ -287,6 +295,7 @@ impl Backup {
                         .iter()
                         .map(|w| job_warning(w, &access.place.database))
                         .collect(),
+                    not_locked: false,
                     body: describe(&checkpoint, &manifest, stats, taken_us, completed_us),
                 })
             },
@@ -301,6 +310,32 @@ impl Backup {
             }
         };
         checkpoint.taken = Some(taken);
+        run.set_checkpoint(&checkpoint)?;
+        Ok(())
+    }
+
+    /// Has the storage hold the recovery point, where it can and the vault wants that. It is whole whatever comes of this, so
+    /// that what fails is a warning, and is tried again by the upkeep.
+    async fn lock(&self, run: &mut Run) -> Result<(), Failure> {
+        let mut checkpoint: Checkpoint = run.checkpoint()?;
+        let vault = run.operation().vault.clone();
+        let Some(taken) = &mut checkpoint.taken else { return Ok(()) };
+        let Some((storage, immutability)) = vault_lock(&self.app, &vault).await? else {
+            return Ok(());
+        };
+        let Some(lock) = wanted(immutability, &taken.body, run.now_us()) else { return Ok(()) };
+        let repository = open_repository(&self.app, &vault, checkpoint.repository_guid).await?;
+        match lock_point(&repository, &checkpoint.recovery_point_id, &*storage, lock).await {
+            Ok(held) => taken.body.storage_lock = Some(held),
+            Err(error) => {
+                tracing::warn!(%error, "a recovery point cannot be locked in the storage yet");
+                taken.warnings.push(JobWarning {
+                    resource_name: taken.body.database.clone(),
+                    error: user_facing_error::not_locked(&error),
+                });
+                taken.not_locked = true;
+            }
+        }
         run.set_checkpoint(&checkpoint)?;
         Ok(())
     }
@@ -383,6 +418,8 @@ async fn note_upkeep(
     if matches!(outcome, Outcome::Succeeded) {
         // An older one may have stayed only because it was the newest.
         let now = in_time(Duration::ZERO);
+        // What could not be locked, or only while the vault changed.
+        db::upkeep::bring_forward(tx, Duty::StorageLock, repository, instance, now).await?;
         db::upkeep::bring_forward(tx, Duty::Retention, repository, instance, now).await?;
     }
     db::upkeep::bring_forward(tx, Duty::Verification, repository, instance, in_time(FIRST_READ))
@@ -415,6 +452,7 @@ async fn sealed_before(
             .iter()
             .map(|w| job_warning(w, &manifest.source.database))
             .collect(),
+        not_locked: false,
         body: describe(checkpoint, &manifest, &info.stats, taken_us, taken_us),
     }))
 }
@@ -452,5 +490,6 @@ fn describe(
         new_bytes: stats.stored_plain_bytes,
         policy_version: checkpoint.retention.policy_version,
         damaged: false,
+        storage_lock: None,
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use coffer_azure::ResourceId;
-use coffer_store::{ObjectStore, Repository, VaultKeyring};
+use coffer_store::{ObjectLock, ObjectStore, Repository, VaultKeyring};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::app::dataprotection::errors;
 use crate::app::dataprotection::state::{InstanceState, VaultState, read_state};
+use crate::app::dataprotection::vault_security::Immutability;
 use crate::app::{App, user_facing_error};
 use crate::db::{self, Resource};
 use crate::error::Error;
@@ -16,6 +18,9 @@ use crate::operations::Failure;
 /// Where a vault keeps its bytes, and as whom it acts.
 pub(super) struct VaultStorage {
     pub(super) store: Arc<dyn ObjectStore>,
+    /// Where the operator wants locks of the storage.
+    pub(super) lock: Option<Arc<dyn ObjectLock>>,
+    pub(super) immutability: Immutability,
     pub(super) vault_guid: Uuid,
     pub(super) principal_id: Option<String>,
 }
@@ -26,8 +31,26 @@ pub(super) async fn vault_storage(app: &App, vault: &ResourceId) -> Result<Vault
         db::resource_get(app.db.read(), vault).await?.ok_or_else(errors::resource_not_found)?;
     let state: VaultState = read_state(&resource.body)?;
     let location = resource.body["location"].as_str().unwrap_or_default();
-    let store = app.storage_for_location(location).await?;
-    Ok(VaultStorage { store, vault_guid: state.vault_guid, principal_id: state.principal_id })
+    let (store, lock) = app.storage_and_lock(location).await?;
+    let state_path = "/properties/securitySettings/immutabilitySettings/state";
+    let immutability = resource.body.pointer(state_path).and_then(Value::as_str);
+    Ok(VaultStorage {
+        store,
+        lock,
+        immutability: immutability.and_then(Immutability::parse).unwrap_or_default(),
+        vault_guid: state.vault_guid,
+        principal_id: state.principal_id,
+    })
+}
+
+/// The lock of the vault's storage, where there is one and the vault is immutable.
+pub(crate) async fn vault_lock(
+    app: &App,
+    vault: &ResourceId,
+) -> Result<Option<(Arc<dyn ObjectLock>, Immutability)>, Error> {
+    let VaultStorage { lock, immutability, .. } = vault_storage(app, vault).await?;
+    let is_immutable = matches!(immutability, Immutability::Unlocked | Immutability::Locked);
+    Ok(lock.filter(|_| is_immutable).map(|lock| (lock, immutability)))
 }
 
 /// Reads the instance's row.

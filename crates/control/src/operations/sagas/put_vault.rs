@@ -12,8 +12,9 @@ use coffer_store::{ObjectStore, VaultKeyring};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::instance_repository::{VaultStorage, vault_storage};
+use super::instance_repository::{VaultStorage, vault_lock, vault_storage};
 use crate::app::{App, user_facing_error};
+use crate::db::upkeep::Duty;
 use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::operations::{Failure, Outcome, Run, Saga};
@@ -36,7 +37,11 @@ impl Saga for PutVault {
             vault_storage(&self.app, &run.operation().vault).await?;
         self.make_keyring(&store, vault_guid)
             .await
-            .map_err(|error| user_facing_error::store_failure(&error))
+            .map_err(|error| user_facing_error::store_failure(&error))?;
+        if let Some((storage, _)) = vault_lock(&self.app, &run.operation().vault).await? {
+            storage.check().await.map_err(|error| user_facing_error::store_failure(&error))?;
+        }
+        Ok(())
     }
 
     async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
@@ -48,6 +53,9 @@ impl Saga for PutVault {
             Outcome::Failed(_) | Outcome::Cancelled => "Failed",
         };
         vault.body["properties"]["provisioningState"] = json!(state);
+        // It may have become immutable.
+        let duty = Duty::StorageLock;
+        db::upkeep::bring_forward_vault(tx, duty, &run.operation().vault, run.now_us()).await?;
         db::resource_update(tx, &mut vault, run.now_us()).await
     }
 }

@@ -39,6 +39,7 @@ async fn add(s: &Scene, instance: &str, count: usize) {
             new_bytes: 0,
             policy_version: 1,
             damaged: false,
+            storage_lock: None,
         };
         let point = RecoveryPoint { id: format!("{at:032x}"), taken_us, scheduled_us: None, body };
         db::recovery_point::insert(&mut tx, state.repository_guid, &point).await.unwrap();

@@ -67,8 +67,11 @@ async fn a_whole_life(kind: ObjectStorageKind) {
     fill(&postgres, "shop");
     let harness = Harness::start_with(|config| {
         config.schedule.catch_up = false;
-        config.storage_default =
-            StorageConfig { url: emulator.url("coffer/production"), options: options(&emulator) };
+        config.storage_default = StorageConfig {
+            url: emulator.url("coffer/production"),
+            options: options(&emulator),
+            lock: false,
+        };
     })
     .await;
     assert_eq!(harness.env["COFFER_STORAGE_URL"], emulator.url("coffer/production"));
@@ -145,10 +148,12 @@ async fn refusals(kind: ObjectStorageKind) {
         let missing = emulator.url_of("no-such-place", "");
         config.storage.insert(
             "westus".to_owned(),
-            StorageConfig { url: missing, options: options(&emulator) },
+            StorageConfig { url: missing, options: options(&emulator), lock: false },
         );
         let url = emulator.url("wrong");
-        config.storage.insert("eastus".to_owned(), StorageConfig { url, options: wrong });
+        config
+            .storage
+            .insert("eastus".to_owned(), StorageConfig { url, options: wrong, lock: false });
     })
     .await;
     let missing = refused(&harness, "westus").await;
