@@ -43,6 +43,8 @@ use self::files::{FileSystem, RealFiles};
 pub(crate) const STAGING: &str = ".staging";
 /// Name of the locked file in a process's staging directory.
 const LOCK: &str = "lock";
+/// Times that a name is made although deletions beside it take its directory away.
+const LINK_ATTEMPTS_MAX: usize = 16;
 /// Deletions that are synced together.
 const DELETIONS_TOGETHER_MAX: usize = 1_000;
 
@@ -269,16 +271,20 @@ impl Disk {
         self.files.sync_file(path, &file)
     }
 
-    /// Links, making the directory again if a deletion beside us just took it away.
+    /// Links, making the directory again if deletions beside us just took it away.
     fn link(&self, staged: &FsPath, path: &FsPath, parent: &FsPath) -> io::Result<()> {
-        self.make_durable(parent)?;
-        match self.files.link(staged, path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.durable_directories().remove(parent);
-                self.make_durable(parent)?;
-                self.files.link(staged, path)
+        let mut attempt = 1;
+        loop {
+            let linked = self.make_durable(parent).and_then(|()| self.files.link(staged, path));
+            match linked {
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && attempt < LINK_ATTEMPTS_MAX =>
+                {
+                    self.durable_directories().remove(parent);
+                    attempt += 1;
+                }
+                result => return result,
             }
-            result => result,
         }
     }
 
@@ -339,7 +345,14 @@ impl Disk {
     /// Syncs a directory after a deletion in it, and removes it and its parents as far as they are empty.
     fn sync_and_prune(&self, directory: &FsPath) -> io::Result<()> {
         for ancestor in directory.ancestors() {
-            self.files.sync_directory(ancestor)?;
+            match self.files.sync_directory(ancestor) {
+                // Someone else was faster, and its own removal is made durable by the next one up.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && ancestor != self.root => {
+                    self.durable_directories().remove(ancestor);
+                    continue;
+                }
+                synced => synced?,
+            }
             if ancestor == self.root || !ancestor.starts_with(&self.root) {
                 break;
             }

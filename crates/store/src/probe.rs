@@ -18,11 +18,13 @@ use crate::{
     objects, path,
 };
 
+/// Writers of one name at once. A storage that looks first and writes then is honest with one at a time only.
+const RACERS: usize = 8;
 /// Largest answer that is read back.
 const CONTENT_BYTES_MAX: u64 = 1024;
 
 /// Tries the storage out, below the vault's own names: an object is made if its name is free, cannot be made again, reads
-/// back, is listed, is deleted, and is gone then. Its name is new each time, so any number of these can run at once. What it
+/// back, is listed, is deleted, and is gone then; and of several that make one at once, one does. Its name is new each time, so any number of these can run at once. What it
 /// wrote it deletes, whatever the outcome; what an interrupted one left, [`clear_probes`] does.
 ///
 /// # Errors
@@ -30,7 +32,10 @@ const CONTENT_BYTES_MAX: u64 = 1024;
 pub async fn probe(store: &Arc<dyn ObjectStore>, vault: Uuid) -> Result<()> {
     let id = Uuid::new_v4();
     let name = path::probes(vault).join(id.to_string());
-    let outcome = try_out(store, vault, &name, id).await;
+    let mut outcome = try_out(store, vault, &name, id).await;
+    if outcome.is_ok() {
+        outcome = race(store, &name).await;
+    }
     if outcome.is_err()
         && let Err(error) = objects::delete(store, &name).await
     {
@@ -104,6 +109,29 @@ async fn second_half(
     if objects::get(store, name, CONTENT_BYTES_MAX).await?.is_some() {
         return Err(unsuitable("it still has an object that was just deleted"));
     }
+    Ok(())
+}
+
+/// Several write the same name at once, each something else. It may be that no one hears of having won, if an answer was lost.
+async fn race(store: &Arc<dyn ObjectStore>, name: &Path) -> Result<()> {
+    let content = |racer: usize| Bytes::from(format!("racer {racer}"));
+    let racers = (0..RACERS).map(|racer| create(store, name, content(racer)));
+    let mut won = Vec::new();
+    for (racer, outcome) in futures::future::join_all(racers).await.into_iter().enumerate() {
+        match outcome {
+            Ok(()) => won.push(racer),
+            Err(StorageError::AlreadyExists { .. } | StorageError::Precondition { .. }) => {}
+            Err(source) => return Err(Error::storage(format!("write {name} at once"), source)),
+        }
+    }
+    let read = objects::get(store, name, CONTENT_BYTES_MAX).await?;
+    let one = won.len() <= 1 && won.iter().all(|winner| read == Some(content(*winner)));
+    if !one || read.is_none() {
+        return Err(unsuitable(
+            "it let several write the same object at once that was to be written only if its name is free",
+        ));
+    }
+    objects::delete(store, name).await?;
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use tempfile::TempDir;
 
-use crate::wait_until;
+use crate::{postgres::tls, wait_until};
 
 /// Where the emulators are, if not below the build's target directory.
 const VARIABLE: &str = "COFFER_TEST_EMULATORS_DIR";
@@ -55,6 +55,15 @@ require("http").request({ host: "127.0.0.1", port, method: "PUT", path: `/${acco
   answer => process.exit([201, 409].includes(answer.statusCode) ? 0 : 1)).on("error", () => process.exit(2)).end();
 "#;
 
+/// Makes a bucket over TLS; arguments: port, CA file, name. By moto's own Python.
+const MAKE_BUCKET: &str = r#"
+import http.client, ssl, sys
+trusted = ssl.create_default_context(cafile=sys.argv[2])
+connection = http.client.HTTPSConnection("127.0.0.1", int(sys.argv[1]), context=trusted)
+connection.request("PUT", "/" + sys.argv[3])
+sys.exit(0 if connection.getresponse().status == 200 else 1)
+"#;
+
 /// What is emulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectStorageKind {
@@ -69,9 +78,10 @@ pub enum ObjectStorageKind {
 pub struct ObjectStorage {
     kind: ObjectStorageKind,
     port: u16,
+    tls: bool,
     // Declared before `directory`: the process ends before its files go.
     _process: Guarded,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl ObjectStorage {
@@ -79,11 +89,23 @@ impl ObjectStorage {
     ///
     /// # Errors
     /// It is not installed and `COFFER_TEST_REQUIRED_EMULATORS` names it, or it does not come up; the message ends with its log.
+    pub fn start(kind: ObjectStorageKind) -> anyhow::Result<Option<Self>> {
+        Self::start_with(kind, false)
+    }
+
+    /// Starts S3 with TLS and a certificate for 127.0.0.1 of a CA that nobody knows: [`Self::ca_file`].
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_s3_with_tls() -> anyhow::Result<Option<Self>> {
+        Self::start_with(ObjectStorageKind::S3, true)
+    }
+
     #[expect(
         clippy::print_stderr,
         reason = "whoever runs the tests has to see what was not tested"
     )]
-    pub fn start(kind: ObjectStorageKind) -> anyhow::Result<Option<Self>> {
+    fn start_with(kind: ObjectStorageKind, tls: bool) -> anyhow::Result<Option<Self>> {
         let program = directory().join(kind.program());
         if !program.is_file() {
             let required = env::var(REQUIRED_VARIABLE).unwrap_or_default();
@@ -100,7 +122,7 @@ impl ObjectStorage {
         }
         let mut last = None;
         for _ in 0..PORT_ATTEMPTS {
-            match Self::start_on(kind, &program, free_port()?) {
+            match Self::start_on(kind, tls, &program, free_port()?) {
                 Ok(started) => return Ok(Some(started)),
                 Err(error) if error.to_string().contains(ENDED) => last = Some(error),
                 Err(error) => return Err(error),
@@ -109,7 +131,12 @@ impl ObjectStorage {
         Err(last.unwrap_or_else(|| anyhow::anyhow!("no port was tried")))
     }
 
-    fn start_on(kind: ObjectStorageKind, program: &Path, port: u16) -> anyhow::Result<Self> {
+    fn start_on(
+        kind: ObjectStorageKind,
+        tls: bool,
+        program: &Path,
+        port: u16,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("coffer-storage-").tempdir()?;
         let log = directory.path().join("log");
         let mut command = tied_to_us(program);
@@ -122,6 +149,10 @@ impl ObjectStorage {
                 command.args(["--blobPort", &port.to_string(), "--location"]).arg(directory.path());
             }
         }
+        if tls {
+            let made = tls::make(directory.path())?;
+            command.arg("--ssl-cert").arg(made.certificate).arg("--ssl-key").arg(made.key);
+        }
         let file = File::create(&log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         command.current_dir(directory.path());
@@ -130,19 +161,30 @@ impl ObjectStorage {
             if process.has_ended() {
                 bail!("{ENDED}");
             }
-            Ok(make_container(kind, port, CONTAINER)?.then_some(()))
+            let made = if tls {
+                make_bucket_over_tls(program, port, &directory.path().join(tls::CA_FILE))?
+            } else {
+                make_container(kind, port, CONTAINER)?
+            };
+            Ok(made.then_some(()))
         });
         if let Err(error) = made {
             let said = fs::read_to_string(&log).unwrap_or_default();
             bail!("{error:#}\n{said}");
         }
-        Ok(Self { kind, port, _process: process, _directory: directory })
+        Ok(Self { kind, port, tls, _process: process, directory })
     }
 
     /// What is emulated.
     #[must_use]
     pub fn kind(&self) -> ObjectStorageKind {
         self.kind
+    }
+
+    /// The CA that signed the certificate, with TLS.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.directory.path().join(tls::CA_FILE)
     }
 
     /// The URL of a storage location in the bucket or container.
@@ -220,6 +262,7 @@ impl ObjectStorage {
 
     fn endpoint(&self) -> String {
         match self.kind {
+            ObjectStorageKind::S3 if self.tls => format!("https://127.0.0.1:{}", self.port),
             ObjectStorageKind::S3 => format!("http://127.0.0.1:{}", self.port),
             ObjectStorageKind::Azure => format!("http://127.0.0.1:{}/{ACCOUNT}", self.port),
         }
@@ -274,6 +317,22 @@ fn make_container(kind: ObjectStorageKind, port: u16, name: &str) -> anyhow::Res
             Ok(node.success())
         }
     }
+}
+
+/// False as long as nobody answers.
+fn make_bucket_over_tls(program: &Path, port: u16, ca_file: &Path) -> anyhow::Result<bool> {
+    if TcpStream::connect(("127.0.0.1", port)).is_err() {
+        return Ok(false);
+    }
+    let python = Command::new(program.with_file_name("python"))
+        .args(["-c", MAKE_BUCKET, &port.to_string()])
+        .arg(ca_file)
+        .arg(CONTAINER)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .context("run moto's Python")?;
+    Ok(python.success())
 }
 
 /// The status of an answer.

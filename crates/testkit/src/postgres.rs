@@ -8,7 +8,7 @@ mod account;
 mod binaries;
 mod guardian;
 mod standby;
-mod tls;
+pub(crate) mod tls;
 
 use std::{
     fs,

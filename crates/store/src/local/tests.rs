@@ -55,6 +55,26 @@ async fn of_many_writers_one_wins() {
     assert_eq!(content, winners[0].to_string());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_and_deleters_of_one_directory_do_not_trip_over_each_other() {
+    let (directory, store) = store();
+    let store = Arc::new(store);
+    for round in 0..40_u32 {
+        let tasks = (0..4_u32).map(|task| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let path = Path::from(format!("a/b/c/{task}-{round}"));
+                store.put_opts(&path, "x".into(), create()).await.unwrap();
+                store.delete(&path).await.unwrap();
+            })
+        });
+        for task in futures::future::join_all(tasks).await {
+            task.unwrap();
+        }
+    }
+    assert!(!directory.path().join("a").exists(), "what is empty is gone");
+}
+
 #[tokio::test]
 async fn deleting_leaves_no_directories_and_says_what_was_not_there() {
     let (directory, store) = store();

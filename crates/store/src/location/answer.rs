@@ -131,12 +131,15 @@ fn meaning(error: &Error, text: &str, code: Option<&str>) -> StorageFailure {
             | "RequestTimeTooSkewed"
             | "AuthenticationFailed"
             | "InvalidAuthenticationInfo"
-            | "NoAuthenticationInformation",
+            | "NoAuthenticationInformation"
+            | "InvalidIdentityToken"
+            | "ExpiredTokenException"
+            | "InvalidClientTokenId",
         ) => StorageFailure::Unauthenticated,
         Some("PermanentRedirect" | "AuthorizationHeaderMalformed" | "TemporaryRedirect") => {
             StorageFailure::WrongPlace
         }
-        _ if text.contains(METADATA_HOST) => StorageFailure::Unauthenticated,
+        _ if asks_for_identity(text) => StorageFailure::Unauthenticated,
         // The same code is said of a signature and of rights.
         Some("AuthorizationFailure") if text.contains("failed to authenticate") => {
             StorageFailure::Unauthenticated
@@ -159,6 +162,13 @@ fn meaning(error: &Error, text: &str, code: Option<&str>) -> StorageFailure {
             _ => StorageFailure::Other,
         },
     }
+}
+
+/// Whether the failure is that of asking for a token, not of the storage: nobody is there to ask where a machine has no
+/// identity, and whoever refuses a token refuses the credentials.
+fn asks_for_identity(text: &str) -> bool {
+    text.contains(METADATA_HOST)
+        || text.contains("token request") && text.contains("status code: 4")
 }
 
 /// No answer at all: nobody listens, the line broke, or it took too long.
@@ -294,6 +304,18 @@ mod tests {
             crate::Error::storage("write packs/1", full),
             crate::Error::StorageFull { .. }
         ));
+    }
+
+    #[test]
+    fn a_machine_without_identity_and_a_refused_application_have_no_good_credentials() {
+        for said in [
+            "Error performing PUT http://169.254.169.254/latest/api/token in 1s - HTTP error: connect",
+            "Error performing token request: Server returned non-2xx status code: 400 Bad Request: {\"error\":\"unauthorized_client\"}",
+        ] {
+            let error = understood(Error::Generic { store: "a store", source: said.into() });
+            let found = RemoteFailure::find(&error).unwrap();
+            assert_eq!(found.failure, StorageFailure::Unauthenticated, "{said}");
+        }
     }
 
     #[test]

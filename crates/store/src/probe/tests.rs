@@ -33,6 +33,8 @@ enum Lie {
     KeepsDeleted,
     /// Every name is taken.
     AlwaysTaken,
+    /// It looks whether the name is free, and writes then, so that several at once find it free.
+    LooksFirst,
     /// The first write is done, its answer lost, and the request repeated.
     RepeatsFirst,
 }
@@ -71,6 +73,13 @@ impl ObjectStore for LyingStore {
                     self.inner.put_opts(location, payload, plain).await?;
                 }
                 outcome
+            }
+            Lie::LooksFirst => {
+                if self.inner.head(location).await.is_ok() {
+                    return Err(taken());
+                }
+                tokio::task::yield_now().await;
+                self.inner.put_opts(location, payload, plain).await
             }
             Lie::NoConditions => Err(StorageError::NotImplemented {
                 operation: "put".to_owned(),
@@ -146,6 +155,7 @@ async fn a_storage_that_lies_is_refused_with_what_it_did() {
         (Lie::Forgets, "does not find an object"),
         (Lie::DoesNotList, "does not list"),
         (Lie::KeepsDeleted, "still has an object"),
+        (Lie::LooksFirst, "let several write the same object"),
         (Lie::AlwaysTaken, "refused to write an object whose name is free"),
     ] {
         let store = store(lie);

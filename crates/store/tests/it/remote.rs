@@ -3,6 +3,8 @@
 //! What the other files try on a directory and in memory at every call, these try once on each, with the emulators that
 //! `coffer_testkit` starts. Each kind has one emulator and each behaviour a prefix of its own in it.
 
+#![expect(clippy::panic, reason = "a helper of a test may fail the test")]
+
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use coffer_store::{
@@ -71,6 +73,7 @@ async fn behaves(place: Place) {
     each("destroy", place, a_destroyed_repository_leaves_nothing).await;
 }
 
+#[expect(clippy::print_stderr, reason = "a failure has to say which of the behaviours it is")]
 async fn each<'a, T: Future<Output = ()>>(
     prefix: &'static str,
     place: &'a Place,
@@ -398,6 +401,20 @@ async fn refusals(kind: ObjectStorageKind) {
     let store = Arc::clone(dead.open().unwrap().store());
     let error = tokio::time::timeout(TOLD_WITHIN, probe(&store, VAULT)).await.unwrap().unwrap_err();
     assert_all(vec![error], StorageFailure::Unreachable);
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_storages_own_is_trusted_where_it_is_named() {
+    let Some(emulator) = ObjectStorage::start_s3_with_tls().unwrap() else { return };
+    let mut options = emulator.options();
+    let store = Arc::clone(location(&emulator.url("x"), &options).open().unwrap().store());
+    let error = probe(&store, VAULT).await.unwrap_err();
+    let Error::Storage { failure, source, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*failure, StorageFailure::Unreachable, "{source}");
+    assert!(source.to_string().contains("certificate"), "says what is wrong: {source}");
+    options.push(("ca_file", emulator.ca_file().to_str().unwrap().to_owned()));
+    let store = Arc::clone(location(&emulator.url("x"), &options).open().unwrap().store());
+    probe(&store, VAULT).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,16 +1,26 @@
 //! A CA of the test's own and a certificate for a test server.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 use super::account::Account;
 
 /// The CA's certificate, in the server's directory.
-pub(super) const CA_FILE: &str = "ca.pem";
+pub(crate) const CA_FILE: &str = "ca.pem";
 
-/// Writes CA, certificate and key; returns the settings that make the server use them.
-pub(super) fn write(directory: &Path, account: &Account) -> anyhow::Result<Vec<(String, String)>> {
+/// A server's certificate and its key, in files.
+pub(crate) struct Certificate {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// Writes CA ([`CA_FILE`]), certificate and key of a server on this machine.
+pub(crate) fn make(directory: &Path) -> anyhow::Result<Certificate> {
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "coffer test CA");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -31,12 +41,18 @@ pub(super) fn write(directory: &Path, account: &Account) -> anyhow::Result<Vec<(
     fs::write(&key_path, server_key.serialize_pem())?;
     // The server refuses a key that others could read.
     fs::set_permissions(&key_path, fs::Permissions::from_mode(0o600))?;
-    for path in [&certificate_path, &key_path] {
+    Ok(Certificate { certificate: certificate_path, key: key_path })
+}
+
+/// Writes CA, certificate and key; returns the settings that make the server use them.
+pub(super) fn write(directory: &Path, account: &Account) -> anyhow::Result<Vec<(String, String)>> {
+    let made = make(directory)?;
+    for path in [&made.certificate, &made.key] {
         account.own(path)?;
     }
     Ok(vec![
         ("ssl".to_owned(), "on".to_owned()),
-        ("ssl_cert_file".to_owned(), certificate_path.display().to_string()),
-        ("ssl_key_file".to_owned(), key_path.display().to_string()),
+        ("ssl_cert_file".to_owned(), made.certificate.display().to_string()),
+        ("ssl_key_file".to_owned(), made.key.display().to_string()),
     ])
 }
