@@ -1,8 +1,9 @@
 //! Break-glass: principals, subscriptions and vault keys, changed on the data directory itself.
 //!
 //! Whoever can read the data directory and its master key is the operator; nobody is asked for a token here. It works
-//! beside a running service: both see the same metadata at once.
+//! beside a running service: both see the same metadata at once. What is changed is in the audit log, in the same transaction.
 
+mod audit_log;
 mod explain;
 
 use coffer_azure::ResourceId;
@@ -10,6 +11,7 @@ use coffer_store::MasterKey;
 
 use crate::app::dataprotection::VAULT_KIND;
 use crate::app::dataprotection::state::{VaultState, read_state};
+use crate::audit::{Audit, Outcome, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::principal::{self, Principal};
@@ -21,6 +23,7 @@ use crate::identity::bootstrap::{self, BOOTSTRAP_ROLES};
 use crate::identity::principal::{NewApplication, create_application, generate_secret, random_id};
 use crate::key_rotation::{RotatedVault, rotate_vault};
 
+pub use self::audit_log::AuditedRow;
 pub use self::explain::ExplainedInstance;
 
 /// Longest name of a principal or subscription.
@@ -33,6 +36,7 @@ pub struct Admin {
     db: Db,
     master_key: MasterKey,
     clock: Clock,
+    audit: Audit,
 }
 
 /// A role to be given with a new principal.
@@ -88,7 +92,10 @@ impl Admin {
         }
         let master_key = bootstrap::master_key(config, false)?;
         let db = Db::open(&config.database_file).await?;
-        Ok(Self { config: config.clone(), db, master_key, clock: Clock::system() })
+        let mut tx = db.begin().await?;
+        let audit = Audit::new(crate::audit::key::load_or_create(&mut tx, &master_key).await?);
+        tx.commit().await?;
+        Ok(Self { config: config.clone(), db, master_key, clock: Clock::system(), audit })
     }
 
     /// Makes a principal with a secret, and gives it roles.
@@ -103,8 +110,10 @@ impl Admin {
         check_name(display_name)?;
         let secret = generate_secret().await?;
         let now_us = self.clock.now_us();
-        let mut tx = self.db.begin().await?;
+        let trail = self.trail();
+        let mut tx = self.audit.begin(&self.db, &trail).await?;
         let principal = create_application(&mut tx, display_name, &secret, now_us).await?;
+        trail.allowed("Coffer/principals/create/action", &principal.id);
         for grant in grants {
             let role = bootstrap::find_role(&grant.role).ok_or_else(|| {
                 Error::invalid(
@@ -126,8 +135,10 @@ impl Admin {
     /// There is no such application.
     pub async fn principal_rotate(&self, id: &str) -> Result<NewApplication, Error> {
         let secret = generate_secret().await?;
-        let mut tx = self.db.begin().await?;
+        let trail = self.trail();
+        let mut tx = self.audit.begin(&self.db, &trail).await?;
         let principal = find(&mut tx, id).await?;
+        trail.allowed("Coffer/principals/rotate/action", &principal.id);
         if principal.kind != principal::PrincipalKind::Application {
             return Err(Error::invalid(
                 "PrincipalHasNoSecret",
@@ -155,8 +166,10 @@ impl Admin {
     /// # Errors
     /// There is none, it is the bootstrap principal, or the identity of a vault.
     pub async fn principal_delete(&self, id: &str) -> Result<(), Error> {
-        let mut tx = self.db.begin().await?;
+        let trail = self.trail();
+        let mut tx = self.audit.begin(&self.db, &trail).await?;
         let principal = find(&mut tx, id).await?;
+        trail.allowed("Coffer/principals/delete", &principal.id);
         if principal.kind != principal::PrincipalKind::Application {
             return Err(Error::conflict(
                 "PrincipalIsManaged",
@@ -211,7 +224,9 @@ impl Admin {
             None => random_id(),
         };
         let now_us = self.clock.now_us();
-        let mut tx = self.db.begin().await?;
+        let trail = self.trail();
+        trail.allowed("Coffer/subscriptions/create/action", ResourceId::subscription(&id).as_str());
+        let mut tx = self.audit.begin(&self.db, &trail).await?;
         if !bootstrap::subscription_require(&mut tx, &id, display_name, now_us).await? {
             return Err(Error::conflict(
                 "SubscriptionExists",
@@ -261,6 +276,11 @@ impl Admin {
             let part = resource_list_all(self.db.read(), VAULT_KIND, &page).await?;
             for vault in &part.items {
                 let outcome = self.rotate(vault).await.map_err(|error| error.chain());
+                let trail = self.trail();
+                trail.allowed("Coffer/vaultKeys/rotate/action", vault.id.as_str());
+                let is_done = outcome.as_ref().is_ok_and(|rotated| rotated.failed.is_empty());
+                let ended = if is_done { Outcome::Succeeded } else { Outcome::Failed };
+                self.audit.write(&self.db, &trail, ended).await?;
                 out.push(VaultRotation { vault: vault.id.clone(), outcome });
             }
             match part.next {
@@ -278,6 +298,11 @@ impl Admin {
         rotate_vault(storage.store(), state.vault_guid, &self.master_key)
             .await
             .map_err(Error::internal)
+    }
+
+    /// What the audit log will say of a verb.
+    fn trail(&self) -> Trail {
+        Trail::of_operator(&self.clock, audit_log::user_id())
     }
 
     /// Closes the metadata.

@@ -58,6 +58,8 @@ pub struct Config {
     pub metrics_token: Option<SecretString>,
     /// Days in which all that is stored is read once to verify it; 0 for never.
     pub verification_period_days: u32,
+    /// Days for which the audit log is kept; 0 for ever.
+    pub audit_retention_days: u32,
     /// A backup that has moved no byte and entered no phase for so long is ended and tried again; zero for never.
     pub backup_stall: Duration,
     /// How schedules are followed.
@@ -185,6 +187,7 @@ impl Config {
             backup_user_mappings: true,
             metrics_token: None,
             verification_period_days: VERIFICATION_PERIOD_DAYS,
+            audit_retention_days: AUDIT_RETENTION_DAYS,
             backup_stall: Duration::from_secs(30 * 60),
             schedule: ScheduleConfig::default(),
             alerts: AlertConfig::default(),
@@ -246,6 +249,12 @@ impl Config {
             return Err(ConfigError::value(
                 "verification.period_days",
                 format!("has to be 0 (never) to {VERIFICATION_PERIOD_DAYS_MAX}"),
+            ));
+        }
+        if self.audit_retention_days > AUDIT_RETENTION_DAYS_MAX {
+            return Err(ConfigError::value(
+                "audit.retention_days",
+                format!("has to be 0 (for ever) to {AUDIT_RETENTION_DAYS_MAX}"),
             ));
         }
         if self.limits.concurrent_requests == 0 || self.limits.concurrent_logins == 0 {
@@ -315,6 +324,10 @@ const JITTER_MAX: Duration = Duration::from_secs(86_400);
 /// Days in which all that is stored is read once, without any setting, and the most that can be set.
 const VERIFICATION_PERIOD_DAYS: u32 = 30;
 const VERIFICATION_PERIOD_DAYS_MAX: u32 = 3650;
+
+/// Days for which the audit log is kept without any setting, and the most that can be set: a century.
+const AUDIT_RETENTION_DAYS: u32 = 400;
+const AUDIT_RETENTION_DAYS_MAX: u32 = 36_500;
 
 /// The port without any setting.
 pub const DEFAULT_PORT: u16 = 8443;

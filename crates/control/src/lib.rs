@@ -9,6 +9,7 @@
 //! | `operations`, `background` | run what was begun; start what is due | be called by `http` |
 //! | `policy` | what a policy means: pure functions | know any of the others |
 //! | `authz`, `identity` | who is calling, and what they may do | know resources' meaning |
+//! | `audit` | what was done, by whom, in a chain that can be verified | know resources' meaning |
 //! | `db` | the metadata store | know any of the above |
 //!
 //! # Invariants
@@ -20,6 +21,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod authz;
 pub mod background;
 pub mod clock;

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::app::location::DEFAULT_LOCATION;
+use crate::audit::Audit;
 use crate::background::DutiesHandle;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
@@ -76,8 +77,14 @@ impl Service {
             Error::start_failed(format!("The address {} cannot be used.", config.listen), source)
         })?;
         let local_addr = listener.local_addr().map_err(Error::internal)?;
-        let Installation { tenant_id, default_subscription_id, signing_key, authority, bootstrap } =
-            installation;
+        let Installation {
+            tenant_id,
+            default_subscription_id,
+            signing_key,
+            authority,
+            audit_key,
+            bootstrap,
+        } = installation;
         let mut addresses = Addresses::new(&config, local_addr)?;
         addresses.aliases.extend(bootstrap::endpoint_remember(&db, &addresses.endpoint).await?);
         let app = Arc::new(App {
@@ -89,6 +96,7 @@ impl Service {
                 vault_authority: addresses.vault_authority.clone(),
                 signing_key,
             },
+            audit: Audit::new(audit_key),
             node_name: node_name(&config.data_dir),
             config,
             db,
@@ -166,6 +174,9 @@ impl Service {
         self.app.tasks.close();
         if tokio::time::timeout(timeout, self.app.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.app.tasks.len(), "background tasks did not end in time");
+        }
+        if let Err(error) = background::audit_log::tell_head(&self.app, 0).await {
+            tracing::error!(error = error.chain(), "where the audit log ends cannot be told");
         }
         self.app.db.close().await;
         tracing::info!("stopped");

@@ -109,6 +109,11 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ),
     ("crates/control/src/http", &["sqlx"], "the HTTP layer never sees SQL"),
     ("crates/control/src/app", &["axum::", "sqlx::query"], "rules know neither HTTP nor SQL"),
+    (
+        "crates/control/src/app",
+        &["db.begin("],
+        "what a request changes is in the audit log: App::begin",
+    ),
     ("crates/cli/src", &["sqlx"], "the command line never sees SQL"),
 ];
 

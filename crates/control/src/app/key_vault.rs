@@ -58,7 +58,7 @@ impl App {
             "skuName": sku_part(|sku| sku.name.as_ref(), "standard"),
             "skuFamily": sku_part(|sku| sku.family.as_ref(), "A"),
         });
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         if registration::name_is_taken(&mut tx, id, KEY_VAULT_TYPE).await? {
             return Err(Error::conflict(
                 "VaultAlreadyExists",
@@ -116,7 +116,7 @@ impl App {
                 "The default key vault is served on the endpoint's own host and can't be deleted. Delete its secrets instead.",
             ));
         }
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         db::secret::delete_vault(&mut tx, id).await?;
         let existed = registration::delete(&mut tx, id).await?;
         tx.commit().await?;

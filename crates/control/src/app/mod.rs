@@ -5,6 +5,7 @@
 //! # Invariants
 //!
 //! * Functions here get a [`Caller`] and authorize it themselves before they look anything up.
+//! * What a request changes is begun with its caller ([`App::begin`]), so that the audit log has it.
 //! * Nothing here knows HTTP; nothing here holds a transaction while it waits for a network.
 
 pub mod alert;
@@ -27,6 +28,7 @@ use coffer_store::MasterKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::Audit;
 use crate::background::DutiesHandle;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -49,6 +51,8 @@ pub struct App {
     pub master_key: MasterKey,
     /// Who we are: tenant, endpoint, signing keys.
     pub identity: Identity,
+    /// Writes down who did what.
+    pub audit: Audit,
     /// Names this process among those that share the metadata store.
     pub node_name: String,
     /// Wakes the executor of operations.

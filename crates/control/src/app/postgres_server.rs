@@ -108,7 +108,7 @@ impl App {
         }
         kept.sku = request.sku;
         let properties = serde_json::to_value(&kept).map_err(Error::internal)?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let wanted = Wanted { location: request.location, tags: request.tags, properties };
         let (resource, new) = registration::put(&mut tx, id, wanted, self.clock.now_us()).await?;
         tx.commit().await?;
@@ -156,7 +156,7 @@ impl App {
         id: &ResourceId,
     ) -> Result<bool, Error> {
         self.authorize(caller, &format!("{}/delete", kind.resource_type()), id).await?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let existed = registration::delete(&mut tx, id).await?;
         tx.commit().await?;
         Ok(existed)

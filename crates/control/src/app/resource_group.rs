@@ -53,7 +53,7 @@ impl App {
             ));
         }
         let now_us = self.clock.now_us();
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let (resource, made) = match resource_get(&mut *tx, id).await? {
             Some(mut existing) => {
                 let stored = existing.body["location"].as_str().unwrap_or_default();
@@ -95,7 +95,7 @@ impl App {
     ) -> Result<Resource, Error> {
         self.authorize(caller, WRITE, id).await?;
         check_tags(tags.as_ref())?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let found = resource_get(&mut *tx, id).await?;
         let mut group = found.ok_or_else(|| resource_group_not_found(id.name()))?;
         if tags.is_some() {
@@ -179,7 +179,7 @@ impl App {
         id: &ResourceId,
     ) -> Result<(), Error> {
         self.authorize(caller, DELETE, id).await?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let found = resource_get(&mut *tx, id).await?;
         let group = found.ok_or_else(|| resource_group_not_found(id.name()))?;
         let name = group.resource_group.as_deref().unwrap_or_default();

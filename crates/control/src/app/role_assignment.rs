@@ -63,7 +63,7 @@ impl App {
             )
             .with_target("properties.roleDefinitionId")
         })?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let principal = principal::get(&mut *tx, &request.principal_id).await?.ok_or_else(|| {
             Error::invalid(
                 "PrincipalNotFound",
@@ -148,7 +148,7 @@ impl App {
     ) -> Result<Option<RoleAssignmentResource>, Error> {
         self.authorize(caller, "Microsoft.Authorization/roleAssignments/delete", scope).await?;
         let id = assignment_id(scope, name)?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let Some(existing) = rows::get(&mut *tx, &id).await? else { return Ok(None) };
         rows::delete(&mut tx, &id).await?;
         tx.commit().await?;

@@ -173,7 +173,7 @@ impl App {
         kept.tags = request.tags.unwrap_or_default();
         let version = Uuid::new_v4().simple().to_string();
         let now_us = self.clock.now_us();
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let shown = rows::get(&mut *tx, vault, name, None)
             .await?
             .map_or_else(|| name.to_owned(), |old| old.name);
@@ -238,7 +238,7 @@ impl App {
         request: SecretUpdateParameters,
     ) -> Result<SecretBundle, Error> {
         self.secret_authorize(caller, UPDATE, vault, Some(name)).await?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let found = rows::get(&mut *tx, vault, name, version).await?;
         let mut secret = found.ok_or_else(|| not_found(name, version))?;
         let mut kept = Kept::of(&secret)?;
@@ -263,7 +263,7 @@ impl App {
         name: &str,
     ) -> Result<SecretBundle, Error> {
         self.secret_authorize(caller, DELETE, vault, Some(name)).await?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let found = rows::get(&mut *tx, vault, name, None).await?;
         let secret = found.ok_or_else(|| not_found(name, None))?;
         rows::delete(&mut tx, vault, name).await?;
@@ -316,8 +316,10 @@ impl App {
     ) -> Result<(), Error> {
         let scope = name.map_or_else(|| vault.clone(), |name| vault.child("secrets", name));
         if self.allows(&caller.principal_id, action, true, &scope).await? {
+            caller.trail.allowed(action, scope.as_str());
             return Ok(());
         }
+        caller.trail.refused(action, scope.as_str());
         Err(Error::new(
             ErrorKind::Forbidden,
             "Forbidden",

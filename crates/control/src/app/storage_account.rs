@@ -63,7 +63,7 @@ impl App {
             .map_err(|error| error.with_target("properties.backingStore"))?;
         let properties =
             json!({ "backingStore": backing_store, "sku": request.sku, "kind": request.kind });
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         if registration::name_is_taken(&mut tx, id, STORAGE_ACCOUNT_TYPE).await? {
             return Err(Error::conflict(
                 "StorageAccountAlreadyTaken",
@@ -112,7 +112,7 @@ impl App {
         id: &ResourceId,
     ) -> Result<bool, Error> {
         self.authorize(caller, "Microsoft.Storage/storageAccounts/delete", id).await?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin(caller).await?;
         let existed = registration::delete(&mut tx, id).await?;
         tx.commit().await?;
         Ok(existed)

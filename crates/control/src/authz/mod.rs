@@ -117,6 +117,7 @@ impl App {
         scope: &ResourceId,
     ) -> Result<(), Error> {
         if self.allows(&caller.principal_id, action, false, scope).await? {
+            caller.trail.allowed(action, scope.as_str());
             return Ok(());
         }
         Err(authorization_failed(caller, action, scope))
@@ -135,6 +136,7 @@ impl App {
     ) -> Result<Grants, Error> {
         let grants = self.grants(&caller.principal_id).await?;
         if grants.allow_within(action, scope) {
+            caller.trail.allowed(action, scope.as_str());
             return Ok(grants);
         }
         Err(authorization_failed(caller, action, scope))
@@ -151,6 +153,7 @@ impl App {
         scope: &ResourceId,
     ) -> Result<(), Error> {
         if self.allows(&caller.principal_id, action, true, scope).await? {
+            caller.trail.allowed(action, scope.as_str());
             return Ok(());
         }
         Err(authorization_failed(caller, action, scope))
@@ -159,6 +162,7 @@ impl App {
 
 /// ARM's words for a caller who may not.
 pub fn authorization_failed(caller: &Caller, action: &str, scope: &ResourceId) -> Error {
+    caller.trail.refused(action, scope.as_str());
     Error::new(
         ErrorKind::Forbidden,
         "AuthorizationFailed",

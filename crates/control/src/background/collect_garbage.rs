@@ -86,7 +86,7 @@ pub(super) async fn collect(app: &App, place: &Place) -> Result<Ended, Failure> 
 async fn remember_size(app: &App, repository: Uuid, bytes: u64) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
     db::repository_size::set(&mut tx, repository, bytes).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await
 }
 
 fn tell(place: &Place, report: &CollectionReport) {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
-use super::{expire_records, measure, purge_instances, schedule, send_alerts, tell_late, upkeep};
+use super::{
+    audit_log, expire_records, measure, purge_instances, schedule, send_alerts, tell_late, upkeep,
+};
 use crate::app::App;
 
 /// The time between two rounds. A round that finds nothing due costs one look at an index for each duty.
@@ -102,5 +104,8 @@ async fn run_records(app: &App) {
     }
     if let Err(error) = expire_records::expire(app).await {
         tracing::error!(error = error.chain(), "old operations and jobs cannot be removed");
+    }
+    if let Err(error) = audit_log::keep(app).await {
+        tracing::error!(error = error.chain(), "the audit log cannot be looked after");
     }
 }

@@ -174,7 +174,7 @@ async fn forget(app: &App, place: &Place, point: &RecoveryPoint) -> Result<(), E
     let collected_us = later(app, collect_garbage::AFTER_EXPIRY);
     let duty = Duty::Collection;
     db::upkeep::bring_forward(&mut tx, duty, repository, &place.instance, collected_us).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await
 }
 
 fn count(decided: &[(RecoveryPoint, Decision)]) {

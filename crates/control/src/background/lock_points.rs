@@ -59,7 +59,7 @@ pub(super) async fn lock(app: &App, place: &Place, state: &Value) -> Result<Ende
 async fn note(app: &App, repository: Uuid, id: &str, held: StorageLock) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
     db::recovery_point::set_storage_lock(&mut tx, repository, id, held).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await
 }
 
 async fn is_gone(app: &App, place: &Place, id: &str) -> Result<bool, Error> {
@@ -82,5 +82,5 @@ async fn tell(app: &App, place: &Place, state: &Value, error: &str) -> Result<()
     let text = format!("Recovery points are not locked in the storage: {error}.");
     let alert = Alert::of_instance(kind, &vault, &place.instance, text);
     alert::raise(app, &mut tx, &alert).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await
 }

@@ -1,8 +1,9 @@
 //! Duties that no request begins: the backups that policies want, the purge of what was softly deleted, the removal of records that nobody asks for any more,
-//! and the upkeep of repositories: garbage is collected, and what is stored is read.
+//! the audit log's own upkeep, and the upkeep of repositories: garbage is collected, and what is stored is read.
 //!
 //! A duty takes no input: what is due stands in the database. It may be stopped at any moment and run again.
 
+pub(crate) mod audit_log;
 pub(crate) mod collect_garbage;
 mod driver;
 pub(crate) mod expire_points;

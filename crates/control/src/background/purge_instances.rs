@@ -44,7 +44,7 @@ async fn purge(app: &App, deleted: &ResourceId) -> Result<(), Failure> {
     let Some(vault) = deleted.parent() else { return Ok(()) };
     let mut tx = app.db.begin().await?;
     let begun = begin(&mut tx, &vault, deleted, app.clock.now_us()).await?;
-    tx.commit().await.map_err(Error::from)?;
+    tx.commit().await?;
     let Some(repository) = begun else { return Ok(()) };
 
     destroy_repository(app, &vault, repository).await?;
@@ -55,7 +55,7 @@ async fn purge(app: &App, deleted: &ResourceId) -> Result<(), Failure> {
     }
     db::recovery_point::delete_all(&mut tx, repository).await?;
     db::purge::clear(&mut tx, deleted).await?;
-    tx.commit().await.map_err(Error::from)?;
+    tx.commit().await?;
     tracing::info!(instance = %deleted, "a deleted backup instance was purged");
     Ok(())
 }

@@ -98,7 +98,7 @@ async fn look_after(app: &App, row: &ScheduleRow) -> Result<(), Error> {
     let Some(followed) = followed(&mut tx, &row.instance).await? else {
         // Whoever protects it again notes it anew.
         db::schedule::forget(&mut tx, row).await?;
-        return Ok(tx.commit().await?);
+        return tx.commit().await;
     };
     let config = &app.config.schedule;
     let schedule = &followed.schedule;
@@ -260,5 +260,5 @@ fn begins_us(config: &ScheduleConfig, instance: &ResourceId, scheduled_us: i64) 
 async fn put_off(app: &App, row: &ScheduleRow) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
     db::schedule::put_off(&mut tx, row, app.clock.now_us().saturating_add(FAILED_DELAY_US)).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await
 }

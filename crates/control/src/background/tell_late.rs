@@ -46,5 +46,5 @@ async fn tell_one(app: &App, operation: &Operation, instance: &ResourceId) -> Re
         alert.job = operation.job_id;
         alert::raise(app, &mut tx, &alert).await?;
     }
-    Ok(tx.commit().await?)
+    tx.commit().await
 }

@@ -80,7 +80,7 @@ async fn look_after(app: &App, upkeep: &Upkeep, bytes_left: &mut u64) -> Result<
         Owner::Gone => {
             let mut tx = app.db.begin().await?;
             db::upkeep::forget(&mut tx, upkeep).await?;
-            return Ok(tx.commit().await?);
+            return tx.commit().await;
         }
         Owner::SoftDeleted => {
             let due_us = later(app, DELETED_DELAY);
@@ -105,7 +105,7 @@ async fn look_after(app: &App, upkeep: &Upkeep, bytes_left: &mut u64) -> Result<
     };
     let mut tx = app.db.begin().await?;
     db::upkeep::put_off(&mut tx, upkeep, due_us, &state).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await
 }
 
 async fn attempt(

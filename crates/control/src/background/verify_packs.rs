@@ -222,7 +222,7 @@ async fn set_damaged(
             alert::raise(app, &mut tx, &alert).await?;
         }
     }
-    Ok(tx.commit().await?)
+    tx.commit().await
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
         "COFFER_VERIFICATION_PERIOD_DAYS" => {
             config.verification_period_days = parse(name, value)?;
         }
+        "COFFER_AUDIT_RETENTION_DAYS" => config.audit_retention_days = parse(name, value)?,
         "COFFER_TOKENS_LIFETIME_SECONDS" => config.token_lifetime = seconds(name, value)?,
         "COFFER_LIMITS_BODY_BYTES" => limits.body_bytes = parse(name, value)?,
         "COFFER_LIMITS_BODY_TIMEOUT_SECONDS" => limits.body_timeout = seconds(name, value)?,

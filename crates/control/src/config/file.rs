@@ -72,6 +72,7 @@ struct File {
     postgres: Postgres,
     metrics: Metrics,
     verification: Verification,
+    audit: AuditLog,
     schedule: Schedule,
     alerts: Alerts,
     tokens: Tokens,
@@ -123,6 +124,12 @@ struct Metrics {
 #[serde(deny_unknown_fields, default)]
 struct Verification {
     period_days: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AuditLog {
+    retention_days: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -219,6 +226,7 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
         config.metrics_token = file.metrics.token;
     }
     replace(&mut config.verification_period_days, file.verification.period_days);
+    replace(&mut config.audit_retention_days, file.audit.retention_days);
     replace(&mut config.token_lifetime, file.tokens.lifetime_seconds.map(Duration::from_secs));
     let limits = &mut config.limits;
     replace(&mut limits.body_bytes, file.limits.body_bytes);

@@ -108,6 +108,8 @@ fn a_file_sets_everything() {
         allowed_directories = ["/srv/files"]
         [verification]
         period_days = 7
+        [audit]
+        retention_days = 30
         [limits]
         body_bytes = 1000
         body_timeout_seconds = 3
@@ -120,6 +122,7 @@ fn a_file_sets_everything() {
     assert_eq!(config.storage("elsewhere").1.url, "file:///srv/a");
     assert_eq!(config.servers["orders"].port, 5432);
     assert_eq!(config.verification_period_days, 7);
+    assert_eq!(config.audit_retention_days, 30);
     assert_eq!(config.limits.body_timeout, Duration::from_secs(3));
 }
 
@@ -165,6 +168,11 @@ fn the_environment_overrides_and_client_env_is_no_setting() {
     assert!(from_variables(&[("COFFER_LIMITS_DATA_WORKERS", "many")]).is_err());
     assert!(from_variables(&[("COFFER_LIMITS_DATA_WORKERS", "0")]).is_err());
     assert!(from_variables(&[("COFFER_VERIFICATION_PERIOD_DAYS", "3651")]).is_err());
+    assert!(from_variables(&[("COFFER_AUDIT_RETENTION_DAYS", "36501")]).is_err());
+    assert_eq!(
+        from_variables(&[("COFFER_AUDIT_RETENTION_DAYS", "0")]).unwrap().audit_retention_days,
+        0
+    );
 }
 
 #[test]

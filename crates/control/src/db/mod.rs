@@ -9,6 +9,7 @@
 //! * Nothing here knows what a resource means, who calls, or what time it is.
 
 pub mod alert;
+pub mod audit;
 pub mod datasource_claim;
 pub mod job;
 pub mod operation;
@@ -21,6 +22,7 @@ pub mod role_assignment;
 pub mod schedule;
 pub mod secret;
 pub mod setting;
+mod transaction;
 pub mod upkeep;
 
 use std::path::Path;
@@ -35,6 +37,7 @@ pub use resource::{
     resource_get, resource_insert, resource_list, resource_list_all, resource_list_children,
     resource_update,
 };
+pub use transaction::{Tx, Witness, Witnessed};
 
 use crate::error::Error;
 
@@ -44,9 +47,6 @@ const READERS_MAX: u32 = 8;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long SQLite itself waits for a lock of another process (a break-glass verb, a backup of the file).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A write transaction. Pass `&mut *tx` where an executor is asked for; nothing is kept unless `commit` returned.
-pub type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
 
 /// Whatever a statement can run on: `db.read()` or `&mut *tx`.
 pub trait Executor<'e>: sqlx::Executor<'e, Database = sqlx::Sqlite> {}
@@ -95,7 +95,24 @@ impl Db {
     /// # Errors
     /// Transient when the wait was too long.
     pub async fn begin(&self) -> Result<Tx, Error> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(Tx::new(self.writer.begin_with("BEGIN IMMEDIATE").await?, None))
+    }
+
+    /// The same for a change that the audit log tells of: what the witness says is committed with it.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin).
+    pub async fn begin_witnessed(&self, witnessed: Witnessed) -> Result<Tx, Error> {
+        Ok(Tx::new(self.writer.begin_with("BEGIN IMMEDIATE").await?, Some(witnessed)))
+    }
+
+    /// One state of the database for several reads, whatever is written meanwhile. To be dropped soon: what is written is
+    /// kept aside for it.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn snapshot(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, Error> {
+        Ok(self.reader.begin().await?)
     }
 
     /// Where single reads run. What must not change between two reads belongs into a transaction.

@@ -4,6 +4,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
 
 use crate::app::App;
+use crate::audit::Trail;
 use crate::db::principal;
 use crate::error::Error;
 use crate::identity::Caller;
@@ -33,6 +34,7 @@ pub(super) async fn caller(
     app: &App,
     headers: &HeaderMap,
     audiences: &[Audience],
+    trail: &Trail,
 ) -> Result<Caller, Error> {
     let Some(token) = bearer(headers) else {
         return Err(unauthenticated(
@@ -41,7 +43,10 @@ pub(super) async fn caller(
                 .to_owned(),
         ));
     };
-    token_caller(app, token, audiences).await
+    trail.has_credentials();
+    let caller = token_caller(app, token, audiences).await?;
+    trail.caller(&caller);
+    Ok(Caller { trail: trail.clone(), ..caller })
 }
 
 /// Those whose tokens came beside the caller's, separated by commas or semicolons: each is checked as the caller's is.

@@ -103,7 +103,7 @@ async fn secrets(
     } else {
         &[Audience::KeyVault, Audience::Management]
     };
-    let caller = authenticate::caller(app, &incoming.parts.headers, audiences)
+    let caller = authenticate::caller(app, &incoming.parts.headers, audiences, &incoming.trail)
         .await
         .map_err(|error| authenticate::challenge_key_vault(app, error, vault.is_some()))?;
     let version = match incoming.query.get("api-version") {
@@ -119,7 +119,8 @@ async fn secrets(
 
 async fn arm(front: &Front, incoming: Incoming, route: ArmRoute) -> Result<ArmResponse, Error> {
     let app = &front.app;
-    let caller = authenticate::caller(app, &incoming.parts.headers, &[Audience::Management])
+    let audiences = [Audience::Management];
+    let caller = authenticate::caller(app, &incoming.parts.headers, &audiences, &incoming.trail)
         .await
         .map_err(|error| authenticate::challenge_arm(app, error))?;
     let namespace = match &route {

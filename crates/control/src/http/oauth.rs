@@ -57,7 +57,14 @@ pub(super) async fn token(
     let form = Query::parse(&String::from_utf8_lossy(&body));
     let correlation_id = incoming.ids.correlation_id.clone();
     let answer = match check_form(front, &incoming.parts.headers, &form, tenant) {
-        Ok(login) => log_in(front, login).await?,
+        Ok(login) => {
+            let client_id = login.client_id.clone();
+            let answer = log_in(front, login).await?;
+            if answer.is_err() {
+                incoming.trail.log_in_refused(&client_id);
+            }
+            answer
+        }
         Err(refusal) => Err(refusal),
     };
     let response = match answer {

@@ -21,6 +21,7 @@ use super::body::{ReadError, RequestBody};
 use super::route::{Route, route, segments, template};
 use super::{ArmResponse, Query, error, face};
 use crate::app::App;
+use crate::audit::{Ending, Trail};
 use crate::error::{Error, ErrorKind};
 use crate::trace;
 
@@ -97,6 +98,8 @@ pub(super) struct Incoming {
     pub(super) query: Query,
     pub(super) ids: RequestIds,
     pub(super) peer: SocketAddr,
+    /// What the audit log will say of it.
+    pub(super) trail: Trail,
     body: RequestBody,
 }
 
@@ -137,7 +140,10 @@ async fn handle(
     trace::adopt_caller(&span, &parts.headers);
     trace::say(&span, "http.request.method", method_label(&method));
     trace::name(&span, method_label(&method));
-    let work = answer(&front, parts, body.clone(), ids.clone(), peer).instrument(span.clone());
+    let address = peer.ip().to_canonical().to_string();
+    let trail = Trail::of_request(&front.app.clock, &ids.correlation_id, &address);
+    let around = Around { ids: ids.clone(), peer, trail: trail.clone() };
+    let work = answer(&front, parts, body.clone(), around).instrument(span.clone());
     let outcome = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_panic) => {
@@ -145,6 +151,7 @@ async fn handle(
             Err(Error::internal("a request's handler panicked"))
         }
     };
+    let outcome = audited(&front.app, &trail, outcome).await;
     // HTTP/2 has a stream for each request, and forbids the header.
     let close = !body.drain().await && version < Version::HTTP_2;
     let mut response = span.in_scope(|| {
@@ -196,19 +203,43 @@ fn name_route(method: &http::Method, route: &Route, segments: &[String]) {
     trace::say(&span, "http.route", template);
 }
 
+/// What is known of a request beside itself.
+struct Around {
+    ids: RequestIds,
+    peer: SocketAddr,
+    trail: Trail,
+}
+
+/// Has the audit log written up before the answer is given. A success that cannot be written down is not told.
+async fn audited(
+    app: &App,
+    trail: &Trail,
+    outcome: Result<ArmResponse, Error>,
+) -> Result<ArmResponse, Error> {
+    let ending = match &outcome {
+        Ok(response) => Ending { status: response.status.as_u16(), error: None },
+        Err(error) => Ending {
+            status: error::status(error.kind).as_u16(),
+            error: Some((error.kind, error.code.as_ref())),
+        },
+    };
+    app.audit.finish(&app.db, trail, &ending).await?;
+    outcome
+}
+
 async fn answer(
     front: &Front,
     parts: Parts,
     body: RequestBody,
-    ids: RequestIds,
-    peer: SocketAddr,
+    around: Around,
 ) -> Result<ArmResponse, Error> {
+    let Around { ids, peer, trail } = around;
     let segments = segments(parts.uri.path())?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let vault_host = vault_host(&parts, &front.app.config.vault_host_suffix);
     let route = route(&segments, vault_host);
     name_route(&parts.method, &route, &segments);
-    let incoming = Incoming { parts, segments, query, ids, peer, body };
+    let incoming = Incoming { parts, segments, query, ids, peer, trail, body };
     // Health and metrics answer however busy the rest is.
     match route {
         Route::Health => {

@@ -16,6 +16,7 @@ use super::signing_key::SigningKey;
 use crate::app::location::DEFAULT_LOCATION;
 use crate::app::role_definition;
 use crate::config::Config;
+use crate::db::audit::ChainKey;
 use crate::db::principal as principal_rows;
 use crate::db::role_assignment::{self, RoleAssignment};
 use crate::db::{Db, NewResource, Tx, resource_exists, resource_insert, setting};
@@ -50,6 +51,7 @@ pub(crate) struct Installation {
     pub(crate) default_subscription_id: String,
     pub(crate) signing_key: SigningKey,
     pub(crate) authority: Authority,
+    pub(crate) audit_key: ChainKey,
     pub(crate) bootstrap: BootstrapPrincipal,
 }
 
@@ -116,6 +118,7 @@ pub(crate) async fn open(
     let default_subscription_id = id_setting(&mut tx, SUBSCRIPTION).await?;
     let signing_key = SigningKey::load_or_create(&mut tx, master_key).await?;
     let authority = Authority::load_or_create(&mut tx, master_key, now_us).await?;
+    let audit_key = crate::audit::key::load_or_create(&mut tx, master_key).await?;
     subscription_require(&mut tx, &default_subscription_id, SUBSCRIPTION_NAME, now_us).await?;
     key_vault_require(&mut tx, &default_subscription_id, &tenant_id, now_us).await?;
     let bootstrap = match fresh {
@@ -125,7 +128,14 @@ pub(crate) async fn open(
         None => read_principal(&mut tx, master_key).await?,
     };
     tx.commit().await?;
-    Ok(Installation { tenant_id, default_subscription_id, signing_key, authority, bootstrap })
+    Ok(Installation {
+        tenant_id,
+        default_subscription_id,
+        signing_key,
+        authority,
+        audit_key,
+        bootstrap,
+    })
 }
 
 /// Remembers under which endpoint the service is reached now, and returns those of earlier starts, lower-cased: backup

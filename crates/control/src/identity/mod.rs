@@ -9,8 +9,10 @@ pub mod token;
 
 use signing_key::SigningKey;
 
-/// Who makes a request: proved by a token of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use crate::audit::Trail;
+
+/// Who makes a request: proved by a token.
+#[derive(Clone, Debug)]
 pub struct Caller {
     /// Object id, lower case: what roles are assigned to.
     pub principal_id: String,
@@ -18,6 +20,10 @@ pub struct Caller {
     pub application_id: String,
     /// The tenant that the token is of.
     pub tenant_id: String,
+    /// Who issued the token; none when it was this installation.
+    pub issuer: Option<String>,
+    /// Where it is noted what the request does.
+    pub trail: Trail,
 }
 
 /// Who we are.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Caller, Identity};
+use crate::audit::Trail;
 use crate::error::{Error, ErrorKind};
 
 /// Azure's own audiences of Resource Manager.
@@ -145,7 +146,13 @@ impl Identity {
                 "The access token has been obtained for another audience or resource.".to_owned(),
             ));
         }
-        Ok(Caller { principal_id: claims.oid, application_id: claims.appid, tenant_id: claims.tid })
+        Ok(Caller {
+            principal_id: claims.oid,
+            application_id: claims.appid,
+            tenant_id: claims.tid,
+            issuer: None,
+            trail: Trail::default(),
+        })
     }
 }
 

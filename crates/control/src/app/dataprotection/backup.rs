@@ -23,7 +23,7 @@ pub async fn adhoc_backup(
     call.authorize(app, "backupVaults/backupInstances/backup/action", id).await?;
     let options = body()?.backup_rule_options;
     let now_us = app.clock.now_us();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
     let vault = vault_require_usable(&mut tx, &vault).await?;
     let instance = instance_row::require(&mut *tx, id).await?;

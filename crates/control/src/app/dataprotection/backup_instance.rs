@@ -51,7 +51,7 @@ pub async fn put(
     let mut requested = check(body.properties, &vault_id)?;
     let tags = body.tags.filter(|tags| !tags.is_empty());
 
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let vault = vault_require_usable(&mut tx, &vault_id).await?;
     backup_policy::require(&mut tx, &requested.policy).await?;
     match db::resource_get(&mut *tx, id).await? {
@@ -116,7 +116,7 @@ pub async fn delete(
     call.authorize(app, "backupVaults/backupInstances/delete", id).await?;
     let now_us = app.clock.now_us();
     let vault_id = id.parent().ok_or_else(errors::resource_not_found)?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let Some(mut instance) = db::resource_get(&mut *tx, id).await? else {
         // Of a vault that is absent, nothing is there to be deleted either.
         return Ok(None);

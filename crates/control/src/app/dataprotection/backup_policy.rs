@@ -40,7 +40,7 @@ pub async fn put(
     let body = json!({ "properties": properties });
 
     let now_us = app.clock.now_us();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
     vault_require_usable(&mut tx, &vault).await?;
     let resource = match db::resource_get(&mut *tx, id).await? {
@@ -108,7 +108,7 @@ pub async fn list(
 /// Not allowed; in use; the vault is absent; the database fails.
 pub async fn delete(app: &App, call: Call<'_>, id: &ResourceId) -> Result<bool, Error> {
     call.authorize(app, "backupVaults/backupPolicies/delete", id).await?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
     vault_require(&mut *tx, &vault).await?;
     let Some(policy) = db::resource_get(&mut *tx, id).await? else { return Ok(false) };

@@ -58,7 +58,7 @@ pub async fn put(
     };
     let storage = body.properties.storage_settings;
 
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     match db::resource_get(&mut *tx, id).await? {
         None => {
             let location =
@@ -104,7 +104,7 @@ pub async fn patch(
     call.authorize(app, "backupVaults/write", id).await?;
     let body = body()?;
     let identity = wanted_identity(body.identity.as_ref())?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let existing = vault_require(&mut *tx, id).await?;
     let properties = body.properties.unwrap_or_default();
     let current = wire(&existing)?;

@@ -44,7 +44,7 @@ pub async fn list(
 pub async fn undelete(app: &App, call: Call<'_>, id: &ResourceId) -> Result<Operation, Error> {
     call.authorize(app, "backupVaults/deletedBackupInstances/undelete/action", id).await?;
     let now_us = app.clock.now_us();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let vault_id = id.parent().ok_or_else(errors::resource_not_found)?;
     let vault = vault_require_usable(&mut tx, &vault_id).await?;
     let deleted = db::resource_get(&mut *tx, id).await?.ok_or_else(errors::resource_not_found)?;

@@ -52,9 +52,11 @@ pub(super) async fn require_consent(
     let action = format!("{NAMESPACE}/resourceGuards/{}/action", operation.request_type());
     for caller in std::iter::once(call.caller).chain(call.auxiliaries) {
         if app.allows(&caller.principal_id, &action, false, &request).await? {
+            call.caller.trail.consent(request.as_str(), caller);
             return Ok(());
         }
     }
+    call.caller.trail.refused(&action, request.as_str());
     Err(errors::consent_refused(operation, &guard, &request, &action))
 }
 

@@ -116,7 +116,9 @@ impl Call<'_> {
             activity_id: self.activity_id.to_owned(),
             job: wanted.job,
         };
-        operations::begin(tx, new, now_us).await
+        let operation = operations::begin(tx, new, now_us).await?;
+        self.caller.trail.operation(&operation.id);
+        Ok(operation)
     }
 }
 

@@ -39,7 +39,7 @@ pub async fn change(
     call.authorize(app, &format!("backupVaults/backupInstances/{verb}/action"), id).await?;
 
     let now_us = app.clock.now_us();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
     let vault = vault_require_usable(&mut tx, &vault).await?;
     let mut instance = instance_row::require(&mut *tx, id).await?;

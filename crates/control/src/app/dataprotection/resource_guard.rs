@@ -39,7 +39,7 @@ pub async fn put(
     let tags = body.tags.filter(|tags| !tags.is_empty());
 
     let now_us = app.clock.now_us();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let guard = match db::resource_get(&mut *tx, id).await? {
         None => {
             let location = location.ok_or_else(|| {
@@ -81,7 +81,7 @@ pub async fn patch(
     call.authorize(app, &format!("{GUARDS}/write"), id).await?;
     let Some(tags) = body()?.tags else { return require(app, id).await };
     let now_us = app.clock.now_us();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let found = db::resource_get(&mut *tx, id).await?;
     let mut guard = found.ok_or_else(|| not_found(id))?;
     let tags = Some(tags).filter(|tags| !tags.is_empty());
@@ -130,7 +130,7 @@ pub async fn list(
 /// Not allowed; a vault still submits to it; the database fails.
 pub async fn delete(app: &App, call: Call<'_>, id: &ResourceId) -> Result<bool, Error> {
     call.authorize(app, &format!("{GUARDS}/delete"), id).await?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let Some(guard) = db::resource_get(&mut *tx, id).await? else { return Ok(false) };
     let vaults = guarded_vaults(&mut tx, id).await?;
     if !vaults.is_empty() {

@@ -50,7 +50,7 @@ pub async fn put(
 
     let now_us = app.clock.now_us();
     let vault_id = id.parent().ok_or_else(errors::resource_not_found)?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let vault = vault_require_usable(&mut tx, &vault_id).await?;
     let guard = db::resource_get(&mut *tx, &wanted).await?.ok_or_else(|| {
         errors::invalid_input(format!("The resource guard {wanted} does not exist."))
@@ -124,7 +124,7 @@ pub async fn unlock_delete(
     let body = body()?;
     let now_us = app.clock.now_us();
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     vault_require_usable(&mut tx, &vault).await?;
     let found = db::resource_get(&mut *tx, id).await?;
     let mut proxy = found.ok_or_else(errors::resource_not_found)?;
@@ -148,7 +148,7 @@ pub async fn delete(app: &App, call: Call<'_>, id: &ResourceId) -> Result<bool, 
     call.authorize(app, "backupVaults/backupResourceGuardProxies/delete", id).await?;
     let now_us = app.clock.now_us();
     let vault_id = id.parent().ok_or_else(errors::resource_not_found)?;
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     if !db::resource_exists(&mut *tx, id).await? {
         return Ok(false);
     }

@@ -90,7 +90,7 @@ async fn begin(
     let options = request.coffer_restore_options.as_ref();
     restore_choice::choice(&request.restore_target_info, options).map_err(errors::invalid_input)?;
     let now_us = app.clock.now_us();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
     let vault = vault_require_usable(&mut tx, &vault).await?;
     let instance = instance_row::require(&mut *tx, id).await?;

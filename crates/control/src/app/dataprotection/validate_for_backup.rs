@@ -21,7 +21,7 @@ pub async fn validate_for_backup(
     call.authorize(app, "backupVaults/validateForBackup/action", vault).await?;
     let requested = instance_request::check(body()?.backup_instance, vault)?;
     let now_us = app.clock.now_us();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     let vault = vault_require_usable(&mut tx, vault).await?;
     datasource::require_free(&mut tx, None, &vault.id, &requested.datasource, ClaimFor::Protect)
         .await?;

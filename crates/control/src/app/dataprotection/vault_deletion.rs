@@ -26,7 +26,7 @@ pub async fn delete(
 ) -> Result<Option<Operation>, Error> {
     call.authorize(app, "backupVaults/delete", id).await?;
     let now_us = app.clock.now_us();
-    let mut tx = app.db.begin().await?;
+    let mut tx = app.begin(call.caller).await?;
     if !db::resource_exists(&mut *tx, id).await? {
         return Ok(None);
     }

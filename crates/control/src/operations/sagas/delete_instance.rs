@@ -179,7 +179,7 @@ impl DeleteInstance {
                 return Ok(());
             }
             request_cancellation(&mut tx, instance, &STOPPED).await?;
-            tx.commit().await.map_err(Error::from)?;
+            tx.commit().await?;
             self.app.executor.wake();
             if tokio::time::Instant::now() >= deadline {
                 return Err(Failure::transient(user_facing_error::work_does_not_stop(instance)));

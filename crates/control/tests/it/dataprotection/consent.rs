@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use coffer_control::audit::Outcome;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -117,6 +118,18 @@ async fn who_may_approve() {
     g.s.h.assign(&other.principal_id, CONTRIBUTOR, &request(critical.kind)).await;
     let both = format!("Bearer {}; bearer {}", g.admin.token, other.token);
     g.s.finish(&try_with(both).await.expect(202), "Succeeded").await;
+    // The audit log has who asked, who consented, and what was begun.
+    let entries = g.s.h.audit().await;
+    let row = entries.iter().rfind(|entry| entry.outcome == Outcome::Succeeded).unwrap();
+    assert!(
+        row.action.ends_with("/stopProtection/action") && row.operation_id.is_some(),
+        "{row:?}"
+    );
+    assert_eq!(row.principal_id.as_deref(), Some(g.admin.principal_id.as_str()));
+    assert_eq!(row.consents[0].principal_id, other.principal_id);
+    assert_eq!(row.consents[0].request, request(critical.kind));
+    let last = entries.iter().rfind(|entry| entry.outcome == Outcome::Refused).unwrap();
+    assert!(last.consents.is_empty());
     let resumed = g.act(Method::POST, &format!("{instance}/resumeProtection"), None).await;
     g.s.finish(&resumed.expect(202), "Succeeded").await;
     // So is the caller's own token when the caller has the role: the requests are asked for all the same.
