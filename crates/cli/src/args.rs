@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{key, policy, principal, rescue, serve, subscription};
+use crate::commands::{audit, key, policy, principal, rescue, serve, subscription};
 
 /// A backup service for PostgreSQL that speaks the Azure Backup REST API.
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Principal(principal::Principal),
     /// Manage subscriptions, directly in the metadata.
     Subscription(subscription::Subscription),
+    /// Read and check the log of who did what.
+    Audit(audit::Audit),
     /// Give all vaults new keys; the data stays as it is.
     Key(key::Key),
     /// List, verify, restore and look after recovery points from a storage location and the key alone, without server or

@@ -1,5 +1,6 @@
 //! One module per verb.
 
+pub(crate) mod audit;
 #[cfg(debug_assertions)]
 pub(crate) mod crash_points;
 pub(crate) mod key;

@@ -51,6 +51,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             Command::Policy(command) => command.run().await,
             Command::Principal(command) => command.run().await,
             Command::Subscription(command) => command.run().await,
+            Command::Audit(command) => command.run().await,
             Command::Key(command) => command.run().await,
             Command::Rescue(command) => Box::pin(command.run()).await,
             #[cfg(debug_assertions)]

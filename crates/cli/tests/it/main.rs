@@ -1,5 +1,6 @@
 //! The binary as its users meet it: whole commands, exit codes, files and signals.
 
+mod audit;
 mod collector;
 mod command;
 mod maintenance;
