@@ -22,7 +22,7 @@ pub struct RoleDefinitionResource {
 pub struct RoleDefinitionProperties {
     /// The name that people read: `Reader`.
     pub role_name: String,
-    /// `BuiltInRole`.
+    /// `BuiltInRole` or `CustomRole`.
     #[serde(rename = "type")]
     pub kind: String,
     /// What it is for.
@@ -31,6 +31,70 @@ pub struct RoleDefinitionProperties {
     pub assignable_scopes: Vec<String>,
     /// What its holders may do.
     pub permissions: Vec<Permission>,
+    /// When it was made; built-in ones were made long ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_on: Option<String>,
+    /// When it was changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_on: Option<String>,
+    /// Who made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// Who changed it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_by: Option<String>,
+}
+
+/// Asks for a role of one's own. What answers have beside this is ignored, so that an answer can be sent back changed.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+pub struct RoleDefinitionRequest {
+    /// What it is to be.
+    pub properties: RoleDefinitionRequestProperties,
+}
+
+/// What a role of one's own is to be.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleDefinitionRequestProperties {
+    /// The name that people read.
+    pub role_name: String,
+    /// `CustomRole`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where it can be assigned.
+    #[serde(default)]
+    pub assignable_scopes: Vec<String>,
+    /// What its holders may do.
+    #[serde(default)]
+    pub permissions: Vec<PermissionRequest>,
+}
+
+/// As [`Permission`]; clients leave out what is empty.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PermissionRequest {
+    /// Patterns of actions of the control plane.
+    #[serde(default)]
+    pub actions: Vec<String>,
+    /// What is taken from them.
+    #[serde(default)]
+    pub not_actions: Vec<String>,
+    /// Patterns of actions on data.
+    #[serde(default)]
+    pub data_actions: Vec<String>,
+    /// What is taken from them.
+    #[serde(default)]
+    pub not_data_actions: Vec<String>,
+}
+
+impl From<PermissionRequest> for Permission {
+    fn from(request: PermissionRequest) -> Self {
+        let PermissionRequest { actions, not_actions, data_actions, not_data_actions } = request;
+        Self { actions, not_actions, data_actions, not_data_actions }
+    }
 }
 
 /// What the holders of a role may do: the actions but the not-actions.

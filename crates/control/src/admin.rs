@@ -11,7 +11,9 @@ use coffer_store::MasterKey;
 
 use crate::app::dataprotection::VAULT_KIND;
 use crate::app::dataprotection::state::{VaultState, read_state};
+use crate::app::role_definition::find_by_name_or_id;
 use crate::audit::{Audit, Outcome, Trail};
+use crate::authz::Role;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::principal::{self, Principal};
@@ -42,7 +44,7 @@ pub struct Admin {
 /// A role to be given with a new principal.
 #[derive(Clone, Debug)]
 pub struct RoleGrant {
-    /// A built-in role's name or id.
+    /// A role's name or id.
     pub role: String,
     /// Where: `/`, a subscription, a group, a resource.
     pub scope: String,
@@ -115,14 +117,15 @@ impl Admin {
         let principal = create_application(&mut tx, display_name, &secret, now_us).await?;
         trail.allowed("Coffer/principals/create/action", &principal.id);
         for grant in grants {
-            let role = bootstrap::find_role(&grant.role).ok_or_else(|| {
+            let role = find_by_name_or_id(&mut tx, &grant.role).await?.ok_or_else(|| {
                 Error::invalid(
                     "RoleDefinitionDoesNotExist",
                     format!("There is no role '{}'.", grant.role),
                 )
             })?;
             let scope = scope_require(&mut tx, &grant.scope).await?;
-            bootstrap::assign(&mut tx, &scope, role.id, &principal.id, now_us).await?;
+            check_assignable(&role, &scope)?;
+            bootstrap::assign(&mut tx, &scope, role.id(), &principal.id, now_us).await?;
         }
         tx.commit().await?;
         Ok(NewApplication { principal, secret: secret.secret })
@@ -331,6 +334,19 @@ async fn scope_require(tx: &mut Tx, scope: &str) -> Result<ResourceId, Error> {
         return Err(subscription_not_found(subscription));
     }
     Ok(scope)
+}
+
+/// A role of one's own is given only within the scopes that it was made for.
+fn check_assignable(role: &Role, scope: &ResourceId) -> Result<(), Error> {
+    match role {
+        Role::Custom(custom) if !custom.assignable_scopes.iter().any(|at| scope.is_within(at)) => {
+            Err(Error::invalid(
+                "RoleAssignmentScopeNotAssignableToRoleDefinition",
+                format!("The role '{}' cannot be given at '{scope}'.", custom.name),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), Error> {

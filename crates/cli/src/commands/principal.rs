@@ -31,7 +31,7 @@ enum Verb {
         /// Its name, for people
         #[arg(long)]
         name: String,
-        /// A built-in role's name or id (may be repeated; all are given at the same scope)
+        /// A role's name or id (may be repeated; all are given at the same scope)
         #[arg(long, value_name = "ROLE", requires = "scope")]
         role: Vec<String>,
         /// Where the roles are given, such as /subscriptions/…

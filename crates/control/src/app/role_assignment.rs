@@ -4,6 +4,7 @@
 //!
 //! * A principal has a role at a scope at most once; asking again under the same name changes nothing.
 //! * An assignment is never changed: another role or principal under an existing name is refused.
+//! * A role of one's own is given only within the scopes that it was made for.
 //! * Only principals that exist get roles, and only at scopes that exist: an assignment that waits for its resource
 //!   would give rights over whatever is made there later.
 
@@ -13,12 +14,16 @@ use coffer_azure::role::{RoleAssignmentProperties, RoleAssignmentRequest, RoleAs
 use uuid::Uuid;
 
 use super::{App, Caller, role_definition};
-use crate::db::role_assignment::{self as rows, RoleAssignment};
-use crate::db::{self, Tx, principal};
+use crate::authz::Role;
+use crate::db::role_assignment::{self as rows, Around, RoleAssignment};
+use crate::db::{self, Page, Paged, Tx, principal};
 use crate::error::Error;
 
 /// The type of a role assignment.
 pub const ROLE_ASSIGNMENT_TYPE: &str = "Microsoft.Authorization/roleAssignments";
+
+/// Longest page of a list.
+const PAGE_ROWS_MAX: u32 = 1000;
 
 /// What every principal of this installation is.
 const SERVICE_PRINCIPAL: &str = "ServicePrincipal";
@@ -53,17 +58,8 @@ impl App {
             )
             .with_target("properties.condition"));
         }
-        let role = role_definition::find(&request.role_definition_id).ok_or_else(|| {
-            Error::invalid(
-                "RoleDefinitionDoesNotExist",
-                format!(
-                    "The specified role definition with ID '{}' does not exist.",
-                    request.role_definition_id
-                ),
-            )
-            .with_target("properties.roleDefinitionId")
-        })?;
         let mut tx = self.begin(caller).await?;
+        let role = role_require(&mut tx, &request.role_definition_id, scope).await?;
         let principal = principal::get(&mut *tx, &request.principal_id).await?.ok_or_else(|| {
             Error::invalid(
                 "PrincipalNotFound",
@@ -78,7 +74,7 @@ impl App {
         check_principal_type(request, &principal.id)?;
         scope_require(&mut tx, scope).await?;
         if let Some(existing) = rows::get(&mut *tx, &id).await? {
-            if existing.principal_id == principal.id && existing.role_id == role.id {
+            if existing.principal_id == principal.id && existing.role_id == role.id() {
                 return Ok((shown(&existing), false));
             }
             return Err(Error::conflict(
@@ -88,7 +84,7 @@ impl App {
         }
         let of_principal = rows::list_for_principal(&mut *tx, &principal.id).await?;
         if let Some(same) =
-            of_principal.iter().find(|other| other.scope == *scope && other.role_id == role.id)
+            of_principal.iter().find(|other| other.scope == *scope && other.role_id == role.id())
         {
             return Err(Error::conflict(
                 "RoleAssignmentExists",
@@ -105,8 +101,8 @@ impl App {
             scope_key: scope.key().to_owned(),
             principal_id: principal.id,
             principal_type: SERVICE_PRINCIPAL.to_owned(),
-            role_id: role.id.to_owned(),
-            role_definition_id: role_definition::shown_id(role, scope).to_string(),
+            role_id: role.id().to_owned(),
+            role_definition_id: role_definition::shown_id(&role, scope).to_string(),
             created_by: caller.principal_id.clone(),
             created_us: now_us,
             updated_us: now_us,
@@ -155,7 +151,8 @@ impl App {
         Ok(Some(shown(&existing)))
     }
 
-    /// The assignments that hold at a scope: made there, above it and (unless the filter says otherwise) below it.
+    /// The assignments that hold at a scope: made there, above it and (unless the filter says otherwise) below it. By id,
+    /// in pages.
     ///
     /// # Errors
     /// The caller may not read assignments at the scope.
@@ -164,27 +161,53 @@ impl App {
         caller: &Caller,
         scope: &ResourceId,
         filter: &AssignmentFilter,
-    ) -> Result<Vec<RoleAssignmentResource>, Error> {
+        page: &Page,
+    ) -> Result<Paged<RoleAssignmentResource>, Error> {
         self.authorize(caller, "Microsoft.Authorization/roleAssignments/read", scope).await?;
-        let all = match &filter.principal_id {
-            Some(principal_id) => rows::list_for_principal(self.db.read(), principal_id).await?,
-            None => rows::list(self.db.read()).await?,
+        let rows_max = match page.rows_max {
+            0 => PAGE_ROWS_MAX,
+            asked => asked.min(PAGE_ROWS_MAX),
         };
-        if all.len() >= rows::LIST_ROWS_MAX as usize {
-            return Err(Error::invalid(
-                "TooManyRoleAssignments",
-                "There are too many role assignments for one list. Ask for those of a principal: \
-                 $filter=principalId eq '{object id}'.",
-            ));
+        let around = Around {
+            scope,
+            with_below: !filter.at_scope,
+            principal_id: filter.principal_id.as_deref(),
+        };
+        let after = page.after.as_deref().unwrap_or_default();
+        // One more than is shown tells whether there is a next page.
+        let mut found =
+            rows::list_around(self.db.read(), around, after, rows_max.saturating_add(1)).await?;
+        let is_more = found.len() > rows_max as usize;
+        found.truncate(rows_max as usize);
+        let next = found.last().filter(|_| is_more).map(|last| last.id.key().to_owned());
+        Ok(Paged { items: found.iter().map(shown).collect(), next })
+    }
+}
+
+/// The role, if it exists and can be assigned at the scope.
+async fn role_require(
+    tx: &mut Tx,
+    role_definition_id: &str,
+    scope: &ResourceId,
+) -> Result<Role, Error> {
+    let role = role_definition::find(&mut **tx, role_definition_id).await?.ok_or_else(|| {
+        Error::invalid(
+            "RoleDefinitionDoesNotExist",
+            format!("The specified role definition with ID '{role_definition_id}' does not exist."),
+        )
+        .with_target("properties.roleDefinitionId")
+    })?;
+    match &role {
+        Role::Custom(custom)
+            if !custom.assignable_scopes.iter().any(|assignable| scope.is_within(assignable)) =>
+        {
+            Err(Error::invalid(
+                "RoleAssignmentScopeNotAssignableToRoleDefinition",
+                format!("The role definition '{role_definition_id}' cannot be assigned at the scope '{scope}'."),
+            )
+            .with_target("properties.roleDefinitionId"))
         }
-        Ok(all
-            .iter()
-            .filter(|assignment| {
-                scope.is_within(&assignment.scope)
-                    || (!filter.at_scope && assignment.scope.is_within(scope))
-            })
-            .map(shown)
-            .collect())
+        _ => Ok(role),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who may do what: Azure's role model, evaluated.
 //!
 //! A principal may do an action at a scope when some assignment of a role at that scope or above allows it. Default is
-//! no. There are no deny assignments. Role definitions are the built-in ones of `app::role_definition`.
+//! no. There are no deny assignments. Roles are the built-in ones of `app::role_definition` and those that were made here.
 
 mod evaluate;
 
@@ -11,10 +11,11 @@ pub use evaluate::{pattern_matches, scope_covers};
 
 use crate::app::{App, role_definition};
 use crate::db::role_assignment::{self, RoleAssignment};
+use crate::db::role_definition::{self as role_rows, RoleRow};
 use crate::error::{Error, ErrorKind};
 use crate::identity::Caller;
 
-/// A role: which actions and data actions it allows. Patterns hold `*` for any number of characters; comparing ignores
+/// A built-in role: which actions and data actions it allows. Patterns hold `*` for any number of characters; comparing ignores
 /// case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoleDefinition {
@@ -42,40 +43,95 @@ impl RoleDefinition {
         } else {
             (self.actions, self.not_actions)
         };
-        with.iter().any(|pattern| pattern_matches(pattern, action))
-            && !without.iter().any(|pattern| pattern_matches(pattern, action))
+        matches_any(with, action) && !matches_any(without, action)
+    }
+}
+
+fn matches_any(patterns: &[impl AsRef<str>], action: &str) -> bool {
+    patterns.iter().any(|pattern| pattern_matches(pattern.as_ref(), action))
+}
+
+/// A role that can be given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Role {
+    /// One of Azure's.
+    BuiltIn(&'static RoleDefinition),
+    /// One that was made here.
+    Custom(RoleRow),
+}
+
+impl Role {
+    /// GUID, lower case.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::BuiltIn(role) => role.id,
+            Self::Custom(role) => &role.id,
+        }
+    }
+
+    /// For people.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::BuiltIn(role) => role.name,
+            Self::Custom(role) => &role.name,
+        }
+    }
+
+    /// Whether this role allows the action. What one permission of it takes away, another may give.
+    pub fn allows(&self, action: &str, data_action: bool) -> bool {
+        match self {
+            Self::BuiltIn(role) => role.allows(action, data_action),
+            Self::Custom(role) => role.permissions.iter().any(|permission| {
+                let (with, without) = if data_action {
+                    (&permission.data_actions, &permission.not_data_actions)
+                } else {
+                    (&permission.actions, &permission.not_actions)
+                };
+                matches_any(with, action) && !matches_any(without, action)
+            }),
+        }
     }
 }
 
 /// Everything that a principal was given, read at one moment: for answers that need many decisions (lists).
 #[derive(Clone, Debug)]
-pub struct Grants(Vec<RoleAssignment>);
+pub struct Grants {
+    assignments: Vec<RoleAssignment>,
+    /// Those of them that are not built in.
+    custom: Vec<Role>,
+}
 
 impl Grants {
     /// Whether the action is allowed at a scope.
     pub fn allow(&self, action: &str, data_action: bool, scope: &ResourceId) -> bool {
-        self.0.iter().any(|assignment| {
+        self.assignments.iter().any(|assignment| {
             scope_covers(&assignment.scope_key, scope.key())
-                && role_definition::builtin()
-                    .iter()
-                    .any(|role| role.id == assignment.role_id && role.allows(action, data_action))
+                && self.role_allows(&assignment.role_id, action, data_action)
         })
     }
 
     /// Whether the action is allowed at a scope or at something in it: whether a list may show anything.
     pub fn allow_within(&self, action: &str, scope: &ResourceId) -> bool {
-        self.0.iter().any(|assignment| {
+        self.assignments.iter().any(|assignment| {
             (scope_covers(&assignment.scope_key, scope.key())
                 || scope_covers(scope.key(), &assignment.scope_key))
-                && role_definition::builtin()
-                    .iter()
-                    .any(|role| role.id == assignment.role_id && role.allows(action, false))
+                && self.role_allows(&assignment.role_id, action, false)
         })
+    }
+
+    fn role_allows(&self, role_id: &str, action: &str, data_action: bool) -> bool {
+        match role_definition::builtin().iter().find(|role| role.id == role_id) {
+            Some(role) => role.allows(action, data_action),
+            None => self
+                .custom
+                .iter()
+                .any(|role| role.id() == role_id && role.allows(action, data_action)),
+        }
     }
 
     /// Whether there is any assignment at the scope, above or below it: whether its existence may be known.
     pub fn reach(&self, scope: &ResourceId) -> bool {
-        self.0.iter().any(|assignment| {
+        self.assignments.iter().any(|assignment| {
             scope_covers(&assignment.scope_key, scope.key())
                 || scope_covers(scope.key(), &assignment.scope_key)
         })
@@ -88,7 +144,15 @@ impl App {
     /// # Errors
     /// The database fails.
     pub async fn grants(&self, principal_id: &str) -> Result<Grants, Error> {
-        Ok(Grants(role_assignment::list_for_principal(self.db.read(), principal_id).await?))
+        let assignments = role_assignment::list_for_principal(self.db.read(), principal_id).await?;
+        let is_builtin = |id: &str| role_definition::builtin().iter().any(|role| role.id == id);
+        let custom = if assignments.iter().all(|assignment| is_builtin(&assignment.role_id)) {
+            Vec::new()
+        } else {
+            let rows = role_rows::list_for_principal(self.db.read(), principal_id).await?;
+            rows.into_iter().map(Role::Custom).collect()
+        };
+        Ok(Grants { assignments, custom })
     }
 
     /// Whether a principal may do an action at a scope (a resource's id, a group's, a subscription's, or the root).

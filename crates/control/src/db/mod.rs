@@ -19,6 +19,7 @@ pub mod recovery_point;
 pub mod repository_size;
 pub mod resource;
 pub mod role_assignment;
+pub mod role_definition;
 pub mod schedule;
 pub mod secret;
 pub mod setting;

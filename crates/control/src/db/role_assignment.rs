@@ -7,9 +7,6 @@ use sqlx::sqlite::SqliteRow;
 use super::{Executor, Tx};
 use crate::error::Error;
 
-/// Most assignments that one list holds.
-pub const LIST_ROWS_MAX: u32 = 10_000;
-
 /// One assignment as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleAssignment {
@@ -140,14 +137,70 @@ pub async fn list_for_principal<'e>(
     rows.iter().map(from_row).collect()
 }
 
-/// All assignments in the installation, at most [`LIST_ROWS_MAX`].
+/// Which scopes' assignments a page is read of.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// Those made at this scope and above it.
+    pub scope: &'a ResourceId,
+    /// Those below it as well.
+    pub with_below: bool,
+    /// Only those of this principal.
+    pub principal_id: Option<&'a str>,
+}
+
+/// The assignments that hold at a scope (and below it), by id: at most so many behind `after`, a key.
 ///
 /// # Errors
 /// The database fails.
-pub async fn list<'e>(executor: impl Executor<'e>) -> Result<Vec<RoleAssignment>, Error> {
-    let rows = sqlx::query("SELECT * FROM role_assignments ORDER BY key LIMIT $1")
-        .bind(i64::from(LIST_ROWS_MAX))
-        .fetch_all(executor)
-        .await?;
+pub async fn list_around<'e>(
+    executor: impl Executor<'e>,
+    around: Around<'_>,
+    after: &str,
+    rows_max: u32,
+) -> Result<Vec<RoleAssignment>, Error> {
+    let key = around.scope.key().trim_end_matches('/');
+    // "0" follows "/" in the order of characters.
+    let (below_from, below_to) = if around.with_below {
+        (format!("{key}/"), format!("{key}0"))
+    } else {
+        (String::new(), String::new())
+    };
+    let rows = sqlx::query(
+        "SELECT * FROM role_assignments WHERE key > $1 \
+         AND (scope_key = '/' OR substr($2, 1, length(scope_key) + 1) = scope_key || '/' OR (scope_key >= $3 AND scope_key < $4)) \
+         AND ($5 = '' OR principal_id = $5) ORDER BY key LIMIT $6",
+    )
+    .bind(after)
+    .bind(format!("{key}/"))
+    .bind(below_from)
+    .bind(below_to)
+    .bind(around.principal_id.unwrap_or_default().to_lowercase())
+    .bind(i64::from(rows_max))
+    .fetch_all(executor)
+    .await?;
     rows.iter().map(from_row).collect()
+}
+
+/// Whether anybody has the role, anywhere; the scopes where, at most so many.
+///
+/// # Errors
+/// The database fails.
+pub async fn scopes_of_role<'e>(
+    executor: impl Executor<'e>,
+    role_id: &str,
+    rows_max: u32,
+) -> Result<Vec<ResourceId>, Error> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT scope FROM role_assignments WHERE role_id = $1 ORDER BY scope LIMIT $2",
+    )
+    .bind(role_id)
+    .bind(i64::from(rows_max))
+    .fetch_all(executor)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let scope: String = row.try_get("scope")?;
+            ResourceId::parse(&scope).map_err(Error::internal)
+        })
+        .collect()
 }

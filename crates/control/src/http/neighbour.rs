@@ -74,7 +74,7 @@ pub(super) fn next_link_at(base: &str, req: &ArmRequest, after: &str) -> String 
         req.query.get("api-version").unwrap_or(req.api_version.as_str()),
     );
     query.append_pair("$skipToken", after);
-    for name in ["$top", "maxresults"] {
+    for name in ["$top", "maxresults", "$filter"] {
         if let Some(value) = req.query.get(name) {
             query.append_pair(name, value);
         }

@@ -6,7 +6,7 @@ use coffer_azure::role::RoleAssignmentCreateParameters;
 use http::{Method, StatusCode};
 
 use super::filter::{self, Clause};
-use super::neighbour::{list, method_not_allowed, unknown_type};
+use super::neighbour::{method_not_allowed, page, unknown_type};
 use super::{ArmRequest, ArmResponse, ProviderScope};
 use crate::app::App;
 use crate::app::role_assignment::AssignmentFilter;
@@ -24,7 +24,9 @@ pub async fn dispatch(
     let at = scope.id()?;
     match (&req.method, scope.rest.as_slice()) {
         (&Method::GET, [_]) => {
-            list(&app.role_assignment_list(&req.caller, &at, &assignment_filter(req)?).await?)
+            let filter = assignment_filter(req)?;
+            let found = app.role_assignment_list(&req.caller, &at, &filter, &req.page()).await?;
+            page(app, req, &found)
         }
         (_, [_]) => Err(method_not_allowed(req, "GET")),
         (&Method::PUT, [_, name]) => {

@@ -14,7 +14,6 @@ use super::principal::{self, GeneratedSecret, random_id};
 use super::sealing;
 use super::signing_key::SigningKey;
 use crate::app::location::DEFAULT_LOCATION;
-use crate::app::role_definition;
 use crate::config::Config;
 use crate::db::audit::ChainKey;
 use crate::db::principal as principal_rows;
@@ -311,11 +310,4 @@ pub(crate) async fn assign(
         },
     )
     .await
-}
-
-/// The built-in role of a name or id, in any case.
-pub(crate) fn find_role(name_or_id: &str) -> Option<&'static crate::authz::RoleDefinition> {
-    role_definition::builtin().iter().find(|role| {
-        role.id.eq_ignore_ascii_case(name_or_id) || role.name.eq_ignore_ascii_case(name_or_id)
-    })
 }

@@ -1,4 +1,4 @@
-use super::{builtin, find};
+use super::{builtin, find_builtin};
 
 fn allows(role: &str, action: &str) -> bool {
     let role = builtin().iter().find(|definition| definition.name == role).unwrap();
@@ -13,11 +13,11 @@ fn allows_data(role: &str, action: &str) -> bool {
 #[test]
 fn ids_are_distinct_guids_in_lower_case() {
     let mut ids: Vec<_> = builtin().iter().map(|role| role.id).collect();
-    assert_eq!(ids.len(), 12);
+    assert_eq!(ids.len(), 14);
     assert!(ids.iter().all(|id| uuid::Uuid::try_parse(id).unwrap().to_string() == **id));
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), 12);
+    assert_eq!(ids.len(), 14);
 }
 
 #[test]
@@ -29,12 +29,15 @@ fn a_role_is_found_by_any_form_of_its_id() {
         format!("/providers/Microsoft.Authorization/roleDefinitions/{owner}"),
         format!("/subscriptions/s/providers/microsoft.authorization/RoleDefinitions/{owner}"),
     ] {
-        assert_eq!(find(&id).unwrap().name, "Owner", "{id}");
+        assert_eq!(find_builtin(&id).unwrap().name, "Owner", "{id}");
     }
     for id in ["", "Owner", "/subscriptions/s", "00000000-0000-0000-0000-000000000000"] {
-        assert_eq!(find(id), None, "{id}");
+        assert_eq!(find_builtin(id), None, "{id}");
     }
-    assert_eq!(find(&format!("/providers/Microsoft.Authorization/roleAssignments/{owner}")), None);
+    assert_eq!(
+        find_builtin(&format!("/providers/Microsoft.Authorization/roleAssignments/{owner}")),
+        None
+    );
 }
 
 #[test]
@@ -72,4 +75,20 @@ fn values_of_secrets_are_data() {
         allows_data("Key Vault Secrets Officer", set)
             && allows_data("Key Vault Administrator", set)
     );
+}
+
+#[test]
+fn who_consents_and_who_looks_after_guards() {
+    let consent = "Microsoft.DataProtection/resourceGuards/dppModifyPolicy/action";
+    assert!(allows("Backup MUA Operator", consent));
+    let guards = "Microsoft.DataProtection/subscriptions/resourceGroups/providers/resourceGuards";
+    for verb in ["read", "write", "delete"] {
+        assert!(allows("Backup MUA Admin", &format!("{guards}/{verb}")));
+    }
+    assert!(!allows("Backup MUA Operator", &format!("{guards}/write")));
+    // Who makes guards and proxies gives no consent by that.
+    assert!(!allows("Backup MUA Admin", consent));
+    for role in ["Backup Contributor", "Backup Operator", "Backup Reader", "Reader"] {
+        assert!(!allows(role, consent), "{role}");
+    }
 }

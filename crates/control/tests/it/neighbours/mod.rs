@@ -3,6 +3,7 @@
 mod key_vault;
 mod postgres_server;
 mod role;
+mod role_definition;
 mod secret;
 mod storage_account;
 

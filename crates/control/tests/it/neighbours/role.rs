@@ -40,7 +40,7 @@ async fn definitions_are_found_by_name_at_any_scope() {
         let got = h.call(Method::GET, role["id"].as_str().unwrap(), None).await.expect(200);
         assert_eq!(got.body["name"], READER);
         let all = h.call(Method::GET, &format!("{path}?$filter="), None).await.expect(200).body;
-        assert_eq!(all["value"].as_array().unwrap().len(), 12);
+        assert_eq!(all["value"].as_array().unwrap().len(), 14);
     }
     let path = "/providers/Microsoft.Authorization/roleDefinitions";
     let none = format!("{path}?$filter=roleName%20eq%20'Nobody'");
@@ -174,5 +174,51 @@ async fn lists_by_scope_and_principal() {
     h.call(Method::GET, &list(&group, "&$filter=color eq 'red'"), None)
         .await
         .expect_error(400, "InvalidFilter");
+    h.stop().await;
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_at_every_scope() {
+    let h = Harness::start().await;
+    let group = h.group("g").await;
+    let vault = format!("{group}/providers/Microsoft.KeyVault/vaults/pages");
+    let key_vault = json!({"location": "westus", "properties": {
+        "tenantId": h.tenant, "sku": {"family": "A", "name": "standard"},
+    }});
+    h.call(Method::PUT, &vault, Some(key_vault)).await.expect(201);
+    let user = h.user("user").await;
+    // From the subscription down to a secret, which has no row of its own.
+    let secret = format!("{vault}/secrets/s");
+    for scope in [&h.subscription_path(), &group, &vault, &secret] {
+        h.assign(&user.principal_id, READER, scope).await;
+    }
+    let pages = async |scope: &str, filter: &str| {
+        let mut next = format!("{}&$top=1", list(scope, filter));
+        let mut scopes = Vec::new();
+        loop {
+            let page = h.call(Method::GET, &next, None).await.expect(200).body;
+            let items = page["value"].as_array().unwrap();
+            assert!(items.len() <= 1);
+            scopes.extend(
+                items.iter().map(|item| item["properties"]["scope"].as_str().unwrap().len()),
+            );
+            match page["nextLink"].as_str() {
+                Some(link) => next = link.to_owned(),
+                None => break,
+            }
+        }
+        scopes.sort_unstable();
+        scopes
+    };
+    let of_user = format!("&$filter=principalId eq '{}'", user.principal_id);
+    let lengths = [h.subscription_path().len(), group.len(), vault.len(), secret.len()];
+    assert_eq!(pages(&h.subscription_path(), &of_user).await, lengths);
+    assert_eq!(pages(&secret, &of_user).await, lengths);
+    let above = format!("{of_user} and atScope()");
+    assert_eq!(pages(&group, &above).await, lengths[..2]);
+    assert_eq!(pages(&secret, &above).await, lengths);
+    // What only begins alike is neither above nor below.
+    let beside = h.group("g2").await;
+    assert_eq!(pages(&beside, &of_user).await, lengths[..1]);
     h.stop().await;
 }
