@@ -21,7 +21,7 @@ pub(crate) enum Command {
     /// See what policies are going to do: the next backups, and which recovery points go, when and why.
     Policy(policy::Policy),
     /// Manage service principals, directly in the metadata (whoever holds the data directory is the operator).
-    Principal(principal::Principal),
+    Principal(principal::PrincipalCommand),
     /// Manage subscriptions, directly in the metadata.
     Subscription(subscription::Subscription),
     /// Read and check the log of who did what.

@@ -22,7 +22,9 @@ use crate::db::role_assignment::{self, RoleAssignment};
 use crate::db::{Db, Page, Resource, Tx, resource_exists, resource_list_all};
 use crate::error::Error;
 use crate::identity::bootstrap::{self, BOOTSTRAP_ROLES};
-use crate::identity::principal::{NewApplication, create_application, generate_secret, random_id};
+use crate::identity::principal::{
+    NewApplication, create_application, create_federated, generate_secret, random_id,
+};
 use crate::key_rotation::{RotatedVault, rotate_vault};
 
 pub use self::audit_log::AuditedRow;
@@ -30,6 +32,8 @@ pub use self::explain::ExplainedInstance;
 
 /// Longest name of a principal or subscription.
 const NAME_CHARS_MAX: usize = 120;
+/// Longest name that another issuer has for somebody.
+const SUBJECT_CHARS_MAX: usize = 255;
 
 /// An opened installation.
 #[derive(Debug)]
@@ -116,19 +120,45 @@ impl Admin {
         let mut tx = self.audit.begin(&self.db, &trail).await?;
         let principal = create_application(&mut tx, display_name, &secret, now_us).await?;
         trail.allowed("Coffer/principals/create/action", &principal.id);
-        for grant in grants {
-            let role = find_by_name_or_id(&mut tx, &grant.role).await?.ok_or_else(|| {
-                Error::invalid(
-                    "RoleDefinitionDoesNotExist",
-                    format!("There is no role '{}'.", grant.role),
-                )
-            })?;
-            let scope = scope_require(&mut tx, &grant.scope).await?;
-            check_assignable(&role, &scope)?;
-            bootstrap::assign(&mut tx, &scope, role.id(), &principal.id, now_us).await?;
-        }
+        give(&mut tx, &principal, grants, now_us).await?;
         tx.commit().await?;
         Ok(NewApplication { principal, secret: secret.secret })
+    }
+
+    /// Makes a principal for one of whom another issuer tells, and gives it roles.
+    ///
+    /// # Errors
+    /// The issuer is not configured; there is one for this subject; the name is not possible; a role or a scope does not exist.
+    pub async fn principal_create_federated(
+        &self,
+        display_name: &str,
+        issuer: &str,
+        subject: &str,
+        grants: &[RoleGrant],
+    ) -> Result<Principal, Error> {
+        check_name(display_name)?;
+        if !self.config.issuers.iter().any(|known| known.issuer == issuer) {
+            return Err(Error::invalid(
+                "IssuerNotConfigured",
+                format!(
+                    "The issuer {issuer} is not among identity.issuers of the configuration (--config)."
+                ),
+            ));
+        }
+        if subject.trim().is_empty() || subject.chars().count() > SUBJECT_CHARS_MAX {
+            return Err(Error::invalid(
+                "InvalidSubject",
+                format!("A subject has 1 to {SUBJECT_CHARS_MAX} characters."),
+            ));
+        }
+        let now_us = self.clock.now_us();
+        let trail = self.trail();
+        let mut tx = self.audit.begin(&self.db, &trail).await?;
+        let principal = create_federated(&mut tx, display_name, issuer, subject, now_us).await?;
+        trail.allowed("Coffer/principals/create/action", &principal.id);
+        give(&mut tx, &principal, grants, now_us).await?;
+        tx.commit().await?;
+        Ok(principal)
     }
 
     /// Gives a principal (by object id or client id) a new secret; the old one is void at once. The bootstrap
@@ -146,7 +176,7 @@ impl Admin {
             return Err(Error::invalid(
                 "PrincipalHasNoSecret",
                 format!(
-                    "'{}' is the identity of a vault and has no secret.",
+                    "'{}' is the identity of a vault, or comes with tokens of another issuer, and has no secret here.",
                     principal.display_name
                 ),
             ));
@@ -173,7 +203,7 @@ impl Admin {
         let mut tx = self.audit.begin(&self.db, &trail).await?;
         let principal = find(&mut tx, id).await?;
         trail.allowed("Coffer/principals/delete", &principal.id);
-        if principal.kind != principal::PrincipalKind::Application {
+        if principal.kind == principal::PrincipalKind::Managed {
             return Err(Error::conflict(
                 "PrincipalIsManaged",
                 format!(
@@ -312,6 +342,26 @@ impl Admin {
     pub async fn close(self) {
         self.db.close().await;
     }
+}
+
+async fn give(
+    tx: &mut Tx,
+    principal: &Principal,
+    grants: &[RoleGrant],
+    now_us: i64,
+) -> Result<(), Error> {
+    for grant in grants {
+        let role = find_by_name_or_id(tx, &grant.role).await?.ok_or_else(|| {
+            Error::invalid(
+                "RoleDefinitionDoesNotExist",
+                format!("There is no role '{}'.", grant.role),
+            )
+        })?;
+        let scope = scope_require(tx, &grant.scope).await?;
+        check_assignable(&role, &scope)?;
+        bootstrap::assign(tx, &scope, role.id(), &principal.id, now_us).await?;
+    }
+    Ok(())
 }
 
 async fn find(tx: &mut Tx, id: &str) -> Result<Principal, Error> {

@@ -6,6 +6,7 @@
 
 mod environment;
 mod file;
+mod issuer;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,8 @@ use coffer_store::{Location, Variables};
 use secrecy::SecretString;
 
 pub use file::ConfigError;
+pub use issuer::IssuerConfig;
+pub(crate) use issuer::is_trustworthy;
 pub use storage::StorageConfig;
 
 use crate::policy::blackout::Blackout;
@@ -66,6 +69,8 @@ pub struct Config {
     pub schedule: ScheduleConfig,
     /// Who is told of alerts.
     pub alerts: AlertConfig,
+    /// Whose tokens are taken beside those of this server.
+    pub issuers: Vec<IssuerConfig>,
     /// How long a token is good.
     pub token_lifetime: Duration,
     /// Bounds.
@@ -191,6 +196,7 @@ impl Config {
             backup_stall: Duration::from_secs(30 * 60),
             schedule: ScheduleConfig::default(),
             alerts: AlertConfig::default(),
+            issuers: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
             limits: Limits::default(),
             data_dir,
@@ -268,6 +274,7 @@ impl Config {
             return Err(ConfigError::value("limits", "a number of backups cannot be 0"));
         }
         self.check_storages()?;
+        issuer::check(&self.issuers)?;
         self.check_directories()?;
         if self.schedule.jitter > JITTER_MAX {
             return Err(ConfigError::value("schedule.jitter_seconds", "has to be at most 86400"));

@@ -31,6 +31,7 @@ use crate::error::Error;
 use crate::http::server::Front;
 use crate::identity::bootstrap::{self, Installation};
 use crate::identity::certificate::{Authority, SERVER_RENEWED_AFTER_DAYS};
+use crate::identity::federation::Federation;
 use crate::identity::{Identity, install_providers};
 use crate::operations::{Executor, ExecutorHandle};
 use crate::{background, telemetry};
@@ -87,6 +88,8 @@ impl Service {
         } = installation;
         let mut addresses = Addresses::new(&config, local_addr)?;
         addresses.aliases.extend(bootstrap::endpoint_remember(&db, &addresses.endpoint).await?);
+        let own_issuer = format!("{}/{tenant_id}/v2.0", addresses.endpoint);
+        let federation = Federation::new(&config.issuers, &own_issuer, &clock)?;
         let app = Arc::new(App {
             identity: Identity {
                 tenant_id,
@@ -95,6 +98,7 @@ impl Service {
                 endpoint_aliases: addresses.aliases.clone(),
                 vault_authority: addresses.vault_authority.clone(),
                 signing_key,
+                federation,
             },
             audit: Audit::new(audit_key),
             node_name: node_name(&config.data_dir),

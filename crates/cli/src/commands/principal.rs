@@ -1,6 +1,7 @@
 //! `coffer principal`: service principals, changed in the metadata itself.
 
 use clap::{Args, Subcommand};
+use coffer_control::db::principal::{Principal, PrincipalKind};
 use coffer_control::{
     Config,
     admin::{Admin, RoleGrant},
@@ -17,14 +18,15 @@ use crate::{
 
 /// Manage service principals.
 #[derive(Debug, Args)]
-pub(crate) struct Principal {
+pub(crate) struct PrincipalCommand {
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Make a principal with a secret. The secret is printed once and can't be shown again.
+    /// Make a principal with a secret, which is printed once and can't be shown again; or, with --issuer and --subject, one that
+    /// comes with tokens of another issuer.
     Create {
         #[command(flatten)]
         installation: Installation,
@@ -37,6 +39,12 @@ enum Verb {
         /// Where the roles are given, such as /subscriptions/…
         #[arg(long, value_name = "ID", requires = "role")]
         scope: Option<String>,
+        /// An issuer of the configuration (identity.issuers), by whose tokens the principal proves who it is
+        #[arg(long, value_name = "URL", requires = "subject")]
+        issuer: Option<String>,
+        /// What the claim of these tokens says that the issuer is configured with (sub, oid)
+        #[arg(long, value_name = "VALUE", requires = "issuer")]
+        subject: Option<String>,
     },
     /// Give a principal a new secret; the old one is void at once.
     Rotate {
@@ -78,7 +86,28 @@ struct Listed {
     display_name: String,
     /// The identity of a vault: it has no secret.
     managed: bool,
+    /// By whose tokens it proves who it is, when it is not by its secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
     roles: Vec<ListedRole>,
+}
+
+impl Listed {
+    fn of(principal: Principal, roles: Vec<ListedRole>) -> Self {
+        let managed = principal.kind == PrincipalKind::Managed;
+        let (issuer, subject) = principal.federated.unzip();
+        Self {
+            principal_id: principal.id,
+            client_id: principal.application_id,
+            display_name: principal.display_name,
+            managed,
+            issuer,
+            subject,
+            roles,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -88,14 +117,20 @@ struct ListedRole {
     scope: String,
 }
 
-impl Principal {
+impl PrincipalCommand {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         match self.verb {
-            Verb::Create { installation, name, role, scope } => {
+            Verb::Create { installation, name, role, scope, issuer, subject } => {
                 let scope = scope.unwrap_or_default();
                 let grants: Vec<_> =
                     role.into_iter().map(|role| RoleGrant { role, scope: scope.clone() }).collect();
                 let admin = open(&installation).await?;
+                if let (Some(issuer), Some(subject)) = (issuer, subject) {
+                    let made =
+                        admin.principal_create_federated(&name, &issuer, &subject, &grants).await;
+                    admin.close().await;
+                    return print_federated(installation.output, made.map_err(Failure::request)?);
+                }
                 let made = admin.principal_create(&name, &grants).await;
                 admin.close().await;
                 print_secret(installation.output, &made.map_err(Failure::request)?)
@@ -141,6 +176,14 @@ fn print_secret(output: Output, made: &NewApplication) -> Result<(), Failure> {
     Ok(())
 }
 
+fn print_federated(output: Output, made: Principal) -> Result<(), Failure> {
+    if output == Output::Json {
+        return printer::json(&Listed::of(made, Vec::new()));
+    }
+    printer::result(&format!("COFFER_PRINCIPAL_ID={}", made.id));
+    Ok(())
+}
+
 async fn list(installation: &Installation) -> Result<(), Failure> {
     let admin = open(installation).await?;
     let principals = admin.principal_list().await;
@@ -148,19 +191,13 @@ async fn list(installation: &Installation) -> Result<(), Failure> {
     let listed: Vec<_> = principals
         .map_err(Failure::request)?
         .into_iter()
-        .map(|info| Listed {
-            principal_id: info.principal.id,
-            client_id: info.principal.application_id,
-            display_name: info.principal.display_name,
-            managed: info.principal.kind == coffer_control::db::principal::PrincipalKind::Managed,
-            roles: info
-                .roles
-                .into_iter()
-                .map(|role| ListedRole {
-                    role_definition_id: role.role_definition_id,
-                    scope: role.scope.to_string(),
-                })
-                .collect(),
+        .map(|info| {
+            let roles = info.roles.into_iter().map(|role| ListedRole {
+                role_definition_id: role.role_definition_id,
+                scope: role.scope.to_string(),
+            });
+            let roles = roles.collect();
+            Listed::of(info.principal, roles)
         })
         .collect();
     if installation.output == Output::Json {

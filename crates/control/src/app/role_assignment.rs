@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{App, Caller, role_definition};
 use crate::authz::Role;
+use crate::db::principal::{Principal, PrincipalKind};
 use crate::db::role_assignment::{self as rows, Around, RoleAssignment};
 use crate::db::{self, Page, Paged, Tx, principal};
 use crate::error::Error;
@@ -25,8 +26,9 @@ pub const ROLE_ASSIGNMENT_TYPE: &str = "Microsoft.Authorization/roleAssignments"
 /// Longest page of a list.
 const PAGE_ROWS_MAX: u32 = 1000;
 
-/// What every principal of this installation is.
+/// What every principal of this installation is, but for people of whom another issuer tells.
 const SERVICE_PRINCIPAL: &str = "ServicePrincipal";
+const USER: &str = "User";
 
 /// Which assignments a list asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl App {
             )
             .with_target("properties.principalId")
         })?;
-        check_principal_type(request, &principal.id)?;
+        let principal_type = principal_type(request, &principal)?;
         scope_require(&mut tx, scope).await?;
         if let Some(existing) = rows::get(&mut *tx, &id).await? {
             if existing.principal_id == principal.id && existing.role_id == role.id() {
@@ -100,7 +102,7 @@ impl App {
             scope: scope.clone(),
             scope_key: scope.key().to_owned(),
             principal_id: principal.id,
-            principal_type: SERVICE_PRINCIPAL.to_owned(),
+            principal_type: principal_type.to_owned(),
             role_id: role.id().to_owned(),
             role_definition_id: role_definition::shown_id(&role, scope).to_string(),
             created_by: caller.principal_id.clone(),
@@ -223,15 +225,24 @@ fn assignment_id(scope: &ResourceId, name: &str) -> Result<ResourceId, Error> {
     Ok(scope.provider_child("Microsoft.Authorization", "roleAssignments", name))
 }
 
-fn check_principal_type(request: &RoleAssignmentRequest, principal_id: &str) -> Result<(), Error> {
+/// What the principal is. Whether somebody of whom another issuer tells is a person or a program is for who asks to know.
+fn principal_type(
+    request: &RoleAssignmentRequest,
+    principal: &Principal,
+) -> Result<&'static str, Error> {
     match request.principal_type.as_deref() {
-        None | Some("") => Ok(()),
-        Some(kind) if kind.eq_ignore_ascii_case(SERVICE_PRINCIPAL) => Ok(()),
+        None | Some("") => Ok(SERVICE_PRINCIPAL),
+        Some(kind) if kind.eq_ignore_ascii_case(SERVICE_PRINCIPAL) => Ok(SERVICE_PRINCIPAL),
+        Some(kind)
+            if kind.eq_ignore_ascii_case(USER) && principal.kind == PrincipalKind::Federated =>
+        {
+            Ok(USER)
+        }
         Some(kind) => Err(Error::invalid(
             "UnmatchedPrincipalType",
             format!(
-                "The PrincipalId '{principal_id}' has type '{SERVICE_PRINCIPAL}', which is different from specified \
-                 PrincipalType '{kind}'."
+                "The PrincipalId '{}' has type '{SERVICE_PRINCIPAL}', which is different from specified PrincipalType '{kind}'.",
+                principal.id
             ),
         )
         .with_target("properties.principalType")),

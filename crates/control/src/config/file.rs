@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Config, ServerConfig, StorageConfig, location_key};
+use super::{Config, IssuerConfig, ServerConfig, StorageConfig, location_key};
 use crate::policy::blackout::Blackout;
 
 /// Why a configuration is refused.
@@ -73,6 +73,7 @@ struct File {
     metrics: Metrics,
     verification: Verification,
     audit: AuditLog,
+    identity: Identity,
     schedule: Schedule,
     alerts: Alerts,
     tokens: Tokens,
@@ -130,6 +131,12 @@ struct Verification {
 #[serde(deny_unknown_fields, default)]
 struct AuditLog {
     retention_days: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Identity {
+    issuers: Vec<IssuerConfig>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -226,6 +233,10 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
         config.metrics_token = file.metrics.token;
     }
     replace(&mut config.verification_period_days, file.verification.period_days);
+    for issuer in file.identity.issuers {
+        let ca_file = issuer.ca_file.map(absolute).transpose()?;
+        config.issuers.push(IssuerConfig { ca_file, ..issuer });
+    }
     replace(&mut config.audit_retention_days, file.audit.retention_days);
     replace(&mut config.token_lifetime, file.tokens.lifetime_seconds.map(Duration::from_secs));
     let limits = &mut config.limits;

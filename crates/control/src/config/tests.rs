@@ -242,3 +242,33 @@ fn credentials_of_a_storage_come_from_the_environment_but_not_those_of_our_clien
         from_variables(&[("COFFER_STORAGE_DEFAULT", "s3://acme"), ("AWS_ACCESS_KEY_ID", "id")]);
     assert!(half.unwrap_err().to_string().contains("storage.default"));
 }
+
+#[test]
+fn issuers_are_named_with_what_is_meant_for_us() {
+    let config = from_text(
+        r#"
+        [[identity.issuers]]
+        issuer = "https://login.example/realms/a"
+        audiences = ["api://coffer"]
+        principal_claim = "oid"
+        [[identity.issuers]]
+        issuer = "http://127.0.0.1:9000"
+        audiences = ["a", "b"]
+        ca_file = "ca.pem"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.issuers[0].principal_claim, "oid");
+    assert_eq!(config.issuers[1].principal_claim, "sub");
+    assert!(config.issuers[1].ca_file.as_ref().unwrap().is_absolute());
+    let issuer = |text: &str| from_text(&format!("[[identity.issuers]]\n{text}")).unwrap_err();
+    for bad in ["http://login.example", "ftp://a", "https://a?x=1", "https://a#b", "login"] {
+        let error = issuer(&format!("issuer = \"{bad}\"\naudiences = [\"a\"]"));
+        assert!(error.contains("has to be an https:// URL"), "{error}");
+    }
+    assert!(issuer("issuer = \"https://a\"\naudiences = []").contains("needs audiences"));
+    assert!(issuer("issuer = \"https://a\"").contains("audiences"));
+    assert!(issuer("issuer = \"https://a\"\naudience = [\"a\"]").contains("unknown field"));
+    let twice = "issuer = \"https://a\"\naudiences = [\"a\"]\n[[identity.issuers]]\nissuer = \"https://a\"\naudiences = [\"b\"]";
+    assert!(issuer(twice).contains("is there twice"));
+}

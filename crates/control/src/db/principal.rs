@@ -13,6 +13,8 @@ pub enum PrincipalKind {
     Application,
     /// A vault's identity: acts only inside the service and has no secret.
     Managed,
+    /// Comes with a token of another issuer, and has no secret here.
+    Federated,
 }
 
 impl PrincipalKind {
@@ -20,6 +22,7 @@ impl PrincipalKind {
         match self {
             Self::Application => "application",
             Self::Managed => "managed",
+            Self::Federated => "federated",
         }
     }
 }
@@ -33,6 +36,8 @@ pub struct Principal {
     pub kind: PrincipalKind,
     /// Client id, lower case.
     pub application_id: String,
+    /// Of one who is [`Federated`](PrincipalKind::Federated): by whose word, and that issuer's name for him.
+    pub federated: Option<(String, String)>,
     /// For people.
     pub display_name: String,
     /// Microseconds since 1970.
@@ -43,12 +48,13 @@ fn from_row(row: &SqliteRow) -> Result<Principal, Error> {
     let kind: String = row.try_get("kind")?;
     Ok(Principal {
         id: row.try_get("id")?,
-        kind: if kind == PrincipalKind::Managed.as_str() {
-            PrincipalKind::Managed
-        } else {
-            PrincipalKind::Application
+        kind: match kind.as_str() {
+            "managed" => PrincipalKind::Managed,
+            "federated" => PrincipalKind::Federated,
+            _ => PrincipalKind::Application,
         },
         application_id: row.try_get("application_id")?,
+        federated: Option::zip(row.try_get("issuer")?, row.try_get("subject")?),
         display_name: row.try_get("display_name")?,
         created_us: row.try_get("created_us")?,
     })
@@ -60,11 +66,14 @@ fn from_row(row: &SqliteRow) -> Result<Principal, Error> {
 /// The id or the client id is taken, or the database fails.
 pub async fn insert(tx: &mut Tx, principal: &Principal) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO principals (id, kind, application_id, display_name, created_us) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO principals (id, kind, application_id, issuer, subject, display_name, created_us) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(&principal.id)
     .bind(principal.kind.as_str())
     .bind(&principal.application_id)
+    .bind(principal.federated.as_ref().map(|(issuer, _)| issuer))
+    .bind(principal.federated.as_ref().map(|(_, subject)| subject))
     .bind(&principal.display_name)
     .bind(principal.created_us)
     .execute(&mut **tx)
@@ -78,7 +87,7 @@ pub async fn insert(tx: &mut Tx, principal: &Principal) -> Result<(), Error> {
 /// The database fails.
 pub async fn get<'e>(executor: impl Executor<'e>, id: &str) -> Result<Option<Principal>, Error> {
     let row = sqlx::query(
-        "SELECT id, kind, application_id, display_name, created_us FROM principals WHERE id = $1",
+        "SELECT id, kind, application_id, issuer, subject, display_name, created_us FROM principals WHERE id = $1",
     )
     .bind(id.to_lowercase())
     .fetch_optional(executor)
@@ -95,9 +104,29 @@ pub async fn get_by_application<'e>(
     application_id: &str,
 ) -> Result<Option<Principal>, Error> {
     let row = sqlx::query(
-        "SELECT id, kind, application_id, display_name, created_us FROM principals WHERE application_id = $1",
+        "SELECT id, kind, application_id, issuer, subject, display_name, created_us FROM principals WHERE application_id = $1",
     )
     .bind(application_id.to_lowercase())
+    .fetch_optional(executor)
+    .await?;
+    row.as_ref().map(from_row).transpose()
+}
+
+/// By another issuer's word: both compared to the letter.
+///
+/// # Errors
+/// The database fails.
+pub async fn get_by_subject<'e>(
+    executor: impl Executor<'e>,
+    issuer: &str,
+    subject: &str,
+) -> Result<Option<Principal>, Error> {
+    let row = sqlx::query(
+        "SELECT id, kind, application_id, issuer, subject, display_name, created_us FROM principals \
+         WHERE issuer = $1 AND subject = $2",
+    )
+    .bind(issuer)
+    .bind(subject)
     .fetch_optional(executor)
     .await?;
     row.as_ref().map(from_row).transpose()
@@ -109,7 +138,7 @@ pub async fn get_by_application<'e>(
 /// The database fails.
 pub async fn list<'e>(executor: impl Executor<'e>) -> Result<Vec<Principal>, Error> {
     let rows = sqlx::query(
-        "SELECT id, kind, application_id, display_name, created_us FROM principals ORDER BY display_name, id",
+        "SELECT id, kind, application_id, issuer, subject, display_name, created_us FROM principals ORDER BY display_name, id",
     )
     .fetch_all(executor)
     .await?;

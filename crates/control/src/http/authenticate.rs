@@ -8,10 +8,13 @@ use crate::audit::Trail;
 use crate::db::principal;
 use crate::error::Error;
 use crate::identity::Caller;
+use crate::identity::federation::Subject;
 use crate::identity::token::{Audience, unauthenticated};
 
 /// Longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8192;
+/// Longest name of another issuer's that is shown.
+const SHOWN_CHARS_MAX: usize = 128;
 /// Most tokens that come beside the caller's, as in Azure.
 const AUXILIARY_TOKENS_MAX: usize = 3;
 const AUXILIARY: HeaderName = HeaderName::from_static("x-ms-authorization-auxiliary");
@@ -76,7 +79,12 @@ pub(super) async fn auxiliaries(app: &App, headers: &HeaderMap) -> Result<Vec<Ca
 }
 
 async fn token_caller(app: &App, token: &str, audiences: &[Audience]) -> Result<Caller, Error> {
-    let caller = app.identity.token_check(token, audiences, app.clock.now_seconds())?;
+    let now_seconds = app.clock.now_seconds();
+    if let Some(issuer) = app.identity.federation.issuer_of(token) {
+        let subject = issuer.token_check(token, audiences, now_seconds).await?;
+        return federated_caller(app, subject).await;
+    }
+    let caller = app.identity.token_check(token, audiences, now_seconds)?;
     if principal::get(app.db.read(), &caller.principal_id).await?.is_none() {
         return Err(unauthenticated(
             "InvalidAuthenticationToken",
@@ -84,6 +92,26 @@ async fn token_caller(app: &App, token: &str, audiences: &[Audience]) -> Result<
         ));
     }
     Ok(caller)
+}
+
+/// Who somebody is here of whom another issuer has told.
+async fn federated_caller(app: &App, subject: Subject) -> Result<Caller, Error> {
+    let found = principal::get_by_subject(app.db.read(), &subject.issuer, &subject.subject).await?;
+    let principal = found.ok_or_else(|| {
+        unauthenticated(
+            "InvalidAuthenticationToken",
+            "The access token is invalid: there is no principal here for its issuer and its subject.".to_owned(),
+        )
+    })?;
+    let shown =
+        |text: String| text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect();
+    Ok(Caller {
+        principal_id: principal.id,
+        application_id: subject.application_id.map_or(principal.application_id, shown),
+        tenant_id: subject.tenant_id.map(shown).unwrap_or_default(),
+        issuer: Some(subject.issuer),
+        trail: Trail::default(),
+    })
 }
 
 /// Adds ARM's challenge to a refusal.

@@ -2,11 +2,13 @@
 
 pub mod bootstrap;
 pub mod certificate;
+pub mod federation;
 pub mod principal;
 pub mod sealing;
 pub mod signing_key;
 pub mod token;
 
+use federation::Federation;
 use signing_key::SigningKey;
 
 use crate::audit::Trail;
@@ -41,6 +43,8 @@ pub struct Identity {
     /// What key vaults' hosts end in, with the port when it isn't 443: `vault.localhost:8443`.
     pub vault_authority: String,
     pub(crate) signing_key: SigningKey,
+    /// Whose tokens are taken beside ours.
+    pub federation: Federation,
 }
 
 /// Makes the one cryptographic library known to those that look for it by themselves. Doing so again changes nothing.

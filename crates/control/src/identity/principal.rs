@@ -65,11 +65,41 @@ pub(crate) async fn create_application(
     Ok(principal)
 }
 
+/// Makes a principal for one of whom another issuer tells. Where that issuer's name for him is a GUID, as Entra ID's
+/// `oid` is, it becomes his object id here as well, unless somebody has it already.
+///
+/// # Errors
+/// There is one for this issuer and subject already, or the database fails.
+pub(crate) async fn create_federated(
+    tx: &mut Tx,
+    display_name: &str,
+    issuer: &str,
+    subject: &str,
+    now_us: i64,
+) -> Result<Principal, Error> {
+    if principal::get_by_subject(&mut **tx, issuer, subject).await?.is_some() {
+        return Err(Error::conflict(
+            "PrincipalExists",
+            format!("There is a principal for '{subject}' of {issuer} already."),
+        ));
+    }
+    let mut made = new_principal(PrincipalKind::Federated, display_name, now_us);
+    if let Ok(id) = Uuid::try_parse(subject)
+        && principal::get(&mut **tx, &id.to_string()).await?.is_none()
+    {
+        made.id = id.to_string();
+    }
+    made.federated = Some((issuer.to_owned(), subject.to_owned()));
+    principal::insert(tx, &made).await?;
+    Ok(made)
+}
+
 fn new_principal(kind: PrincipalKind, display_name: &str, now_us: i64) -> Principal {
     Principal {
         id: random_id(),
         kind,
         application_id: random_id(),
+        federated: None,
         display_name: display_name.to_owned(),
         created_us: now_us,
     }

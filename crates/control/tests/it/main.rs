@@ -6,6 +6,7 @@ mod audit;
 mod authorization;
 mod bootstrap;
 mod dataprotection;
+mod federation;
 mod harness;
 mod metadata;
 mod neighbours;

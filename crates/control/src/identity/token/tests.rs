@@ -2,6 +2,7 @@ use coffer_store::MasterKey;
 
 use super::*;
 use crate::db::Db;
+use crate::identity::federation::Federation;
 use crate::identity::signing_key::SigningKey;
 
 const NOW: i64 = 1_800_000_000;
@@ -21,6 +22,7 @@ async fn identity() -> Identity {
         endpoint_aliases: vec!["https://localhost:8443".to_owned()],
         vault_authority: "vault.localhost:8443".to_owned(),
         signing_key,
+        federation: Federation::default(),
     }
 }
 
