@@ -32,4 +32,5 @@ mod subscription;
 pub use face::{method_not_allowed, unknown_type};
 pub use request::{ArmRequest, Query};
 pub use response::ArmResponse;
+pub use route::table::{Access, ROUTES, RouteRow};
 pub use scope::ProviderScope;

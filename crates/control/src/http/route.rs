@@ -2,6 +2,7 @@
 //!
 //! Paths are compared without regard to case; doubled and trailing slashes do not count; segments are percent-decoded.
 
+pub(super) mod table;
 mod template;
 
 use percent_encoding::percent_decode_str;

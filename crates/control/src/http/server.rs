@@ -18,7 +18,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::body::{ReadError, RequestBody};
-use super::route::{Route, route, segments, template};
+use super::route::{Route, route, segments, table, template};
 use super::{ArmResponse, Query, error, face};
 use crate::app::App;
 use crate::audit::{Ending, Trail};
@@ -251,7 +251,24 @@ async fn answer(
     let Ok(_permit) = front.requests.try_acquire() else {
         return Err(Error::unavailable("The server is busy.", BUSY_RETRY_AFTER_SECONDS));
     };
-    Box::pin(face::dispatch(front, incoming, route)).await
+    let asked = cfg!(debug_assertions)
+        .then(|| (incoming.parts.method.clone(), template(&route, &incoming.segments)));
+    let outcome = Box::pin(face::dispatch(front, incoming, route)).await;
+    if let Some((method, template)) = asked.filter(|_| is_served(&outcome)) {
+        debug_assert!(
+            table::lists(&method, &template),
+            "{method} {template} is served and not in http/route/table.rs"
+        );
+    }
+    outcome
+}
+
+/// Whether somebody has taken the request for his: it was done, or refused for what the caller may not do.
+fn is_served(outcome: &Result<ArmResponse, Error>) -> bool {
+    match outcome {
+        Ok(response) => response.status.is_success(),
+        Err(error) => error.kind == ErrorKind::Forbidden,
+    }
 }
 
 /// The vault's name when the request's host is one of a key vault.

@@ -8,6 +8,7 @@ mod bootstrap;
 mod dataprotection;
 mod federation;
 mod harness;
+mod matrix;
 mod metadata;
 mod neighbours;
 mod protection;

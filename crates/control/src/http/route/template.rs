@@ -21,6 +21,7 @@ const WORDS: &[&str] = &[
     "databases",
     "deletedBackupInstances",
     "deletedSecrets",
+    "flexibleServers",
     "locations",
     "operationResults",
     "operationStatus",

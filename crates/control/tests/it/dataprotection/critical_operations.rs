@@ -66,10 +66,36 @@ impl Guarded {
         let answer = self.act_with(&reads, method.clone(), path, body.clone()).await;
         refused(answer, "LinkedAuthorizationFailed");
 
-        let answer = self.act_with(&self.approval(), method.clone(), path, body).await;
+        // Somebody stands by who may do everything at the guard but to consent to this.
+        let consent = format!("Microsoft.DataProtection/resourceGuards/{kind}/action");
+        let short = json!({"actions": ["*"], "notActions": [consent]});
+        let all_but_one = self.token_of(&short).await;
+        let answer = self.act_with(&all_but_one, method.clone(), path, body.clone()).await;
+        assert!(answer.body.to_string().contains(&consent), "{:#}", answer.body);
+        refused(answer, "LinkedAuthorizationFailed");
+
+        // And somebody who may do this and nothing else.
+        let just = self.token_of(&json!({"actions": [consent]})).await;
+        let answer = self.act_with(&just, method.clone(), path, body).await;
         let got = (answer.status.as_u16(), answer.code());
         assert_eq!(got, critical.allowed, "{kind}: {:#}", answer.body);
         answer
+    }
+
+    /// The header with the token of somebody new who has a role of his own at the guard.
+    async fn token_of(&self, permission: &Value) -> String {
+        let user = self.s.h.user("consenting").await;
+        let group = self.guard.split("/providers/").next().unwrap();
+        let id = uuid::Uuid::new_v4();
+        let path = format!(
+            "{group}/providers/Microsoft.Authorization/roleDefinitions/{id}?api-version=2022-04-01"
+        );
+        let role = json!({"properties": {
+            "roleName": id, "permissions": [permission], "assignableScopes": [group],
+        }});
+        self.s.put(&path, role).await.expect(201);
+        self.s.h.assign(&user.principal_id, &id.to_string(), &self.guard).await;
+        format!("Bearer {}", user.token)
     }
 
     pub(super) fn stop(&self, instance: &str) -> Critical {

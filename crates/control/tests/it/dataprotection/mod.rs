@@ -23,13 +23,13 @@ use crate::harness::{Answer, DEADLINE, Harness};
 const DATABASE_TYPE: &str = "Microsoft.DBforPostgreSQL/servers/databases";
 
 /// A service with a resource group.
-struct Scene {
-    h: Harness,
-    group: String,
+pub(crate) struct Scene {
+    pub(crate) h: Harness,
+    pub(crate) group: String,
 }
 
 impl Scene {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let h = Harness::start().await;
         let group = h.group("testBkpVaultRG").await;
         Self { h, group }
@@ -59,7 +59,7 @@ impl Scene {
     }
 
     /// A vault with a policy and a registered server: what an instance needs.
-    async fn make_all(&self, soft_delete: &str) -> (String, String) {
+    pub(crate) async fn make_all(&self, soft_delete: &str) -> (String, String) {
         let vault = self.make_vault("testBkpVault", soft_delete).await;
         self.put(&format!("{vault}/backupPolicies/osspol3"), policy_body()).await.expect(200);
         let server = self.make_server("testpostgresql").await;
@@ -67,7 +67,7 @@ impl Scene {
     }
 
     /// A protected instance.
-    async fn protect(&self, vault: &str, name: &str, database: &str) -> String {
+    pub(crate) async fn protect(&self, vault: &str, name: &str, database: &str) -> String {
         let instance = format!("{vault}/backupInstances/{name}");
         let answer = self.put(&instance, instance_body(vault, database)).await.expect(201);
         self.finish(&answer, "Succeeded").await;
@@ -78,7 +78,7 @@ impl Scene {
         self.h.call(Method::GET, path, None).await
     }
 
-    async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
         self.h.call(Method::PUT, path, Some(body)).await
     }
 
@@ -110,7 +110,7 @@ impl Scene {
     }
 }
 
-fn vault_body(soft_delete: &str) -> Value {
+pub(crate) fn vault_body(soft_delete: &str) -> Value {
     json!({
         "location": "WestUS",
         "identity": { "type": "SystemAssigned" },
@@ -122,7 +122,7 @@ fn vault_body(soft_delete: &str) -> Value {
 }
 
 /// The policy of the recordings.
-fn policy_body() -> Value {
+pub(crate) fn policy_body() -> Value {
     json!({ "properties": {
         "datasourceTypes": [DATABASE_TYPE],
         "name": "OssPolicy1",
@@ -156,7 +156,7 @@ fn policy_body() -> Value {
 }
 
 /// The database of the given server.
-fn database(server: &str, name: &str) -> String {
+pub(crate) fn database(server: &str, name: &str) -> String {
     format!("{server}/databases/{name}")
 }
 
@@ -187,7 +187,7 @@ fn instance_properties(vault: &str, database: &str) -> Value {
 }
 
 /// The PUT of the documentation, its stray closing brace apart: `objectType` stands beside `properties`.
-fn instance_body(vault: &str, database: &str) -> Value {
+pub(crate) fn instance_body(vault: &str, database: &str) -> Value {
     json!({
         "name": "testpostgresql-empdb11-957d23b1-c679-4c94-ade6-c4d34635e149",
         "type": "Microsoft.DataProtection/backupvaults/backupInstances",
