@@ -32,6 +32,16 @@ pub struct Error {
     /// Further errors; absent and `null` as in [`target`](Self::target).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub details: Option<Option<Vec<Error>>>,
+    /// The finer reason, as key vaults give it: one word, all in lower case on the wire.
+    #[serde(default, rename = "innererror", skip_serializing_if = "Option::is_none")]
+    pub inner_error: Option<InnerCode>,
+}
+
+/// The finer reason of a key vault's error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InnerCode {
+    /// As `SecretDisabled`.
+    pub code: String,
 }
 
 /// One addition to an [`Error`].
@@ -78,6 +88,7 @@ impl Error {
             message: error.message.clone().unwrap_or_default(),
             additional_info: Some(vec![ErrorAdditionalInfo::user_facing(&error)]),
             target: None,
+            inner_error: None,
             details: None,
         }
     }

@@ -31,6 +31,12 @@ pub struct VaultRequest {
     pub access_policies: Option<Vec<Value>>,
     /// Whether roles decide about access.
     pub enable_rbac_authorization: Option<bool>,
+    /// Whether what is deleted can be recovered.
+    pub enable_soft_delete: Option<bool>,
+    /// For how many days.
+    pub soft_delete_retention_in_days: Option<i64>,
+    /// Whether nobody may end that time early.
+    pub enable_purge_protection: Option<bool>,
 }
 
 /// A price tier.
@@ -75,6 +81,13 @@ pub struct VaultProperties {
     pub access_policies: Vec<Value>,
     /// Always `true`.
     pub enable_rbac_authorization: bool,
+    /// Always `true`: what is deleted can be recovered.
+    pub enable_soft_delete: bool,
+    /// For how many days.
+    pub soft_delete_retention_in_days: i64,
+    /// Whether nobody may end that time early; absent when anybody with the role may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enable_purge_protection: Option<bool>,
     /// Where its secrets are.
     pub vault_uri: String,
     /// `Succeeded`.
@@ -156,8 +169,25 @@ pub struct SecretAttributes {
     pub created: i64,
     /// When it was changed last.
     pub updated: i64,
-    /// `Purgeable`: a deleted secret is gone.
+    /// What a deletion leaves, as `CustomizedRecoverable+Purgeable`.
     pub recovery_level: String,
+    /// For how many days it can be recovered.
+    pub recoverable_days: i64,
+}
+
+/// A secret that is deleted and can be recovered. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletedSecretBundle {
+    /// Its address among the deleted ones.
+    pub recovery_id: String,
+    /// When it was deleted.
+    pub deleted_date: i64,
+    /// When it goes by itself.
+    pub scheduled_purge_date: i64,
+    /// What it was, without its value.
+    #[serde(flatten)]
+    pub secret: SecretBundle,
 }
 
 /// Asks to change a version of a secret; what is absent stays.

@@ -5,7 +5,7 @@
 
 use coffer_azure::ResourceId;
 use coffer_azure::key_vault::{
-    VaultCreateOrUpdateParameters, VaultProperties, VaultResource, VaultSku,
+    VaultCreateOrUpdateParameters, VaultProperties, VaultRequest, VaultResource, VaultSku,
 };
 use serde_json::{Value, json};
 
@@ -27,11 +27,95 @@ pub fn new_body(location: &str, tenant_id: &str) -> Value {
     json!({ "location": location, "properties": { "tenantId": tenant_id, "skuName": "standard", "skuFamily": "A" } })
 }
 
+/// Days for which a deleted secret can be recovered, when nothing else was asked for.
+const RETENTION_DAYS: i64 = 90;
+const RETENTION_DAYS_POSSIBLE: std::ops::RangeInclusive<i64> = 7..=90;
+
+/// What a key vault does with a secret that is deleted. It is always recoverable; only for how long and whether somebody may end
+/// that time early can be chosen, each once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyVaultRecovery {
+    /// For how many days it can be recovered.
+    pub(super) days: i64,
+    /// Nobody may end that time early.
+    pub(super) protected: bool,
+}
+
+impl KeyVaultRecovery {
+    /// As the key vault's row says.
+    pub(super) fn of(resource: &Resource) -> Self {
+        let properties = &resource.body["properties"];
+        Self {
+            days: properties["softDeleteRetentionInDays"].as_i64().unwrap_or(RETENTION_DAYS),
+            protected: properties["enablePurgeProtection"].as_bool().unwrap_or(false),
+        }
+    }
+
+    /// `recoveryLevel` of a secret.
+    pub(super) fn level(self) -> String {
+        let custom = if self.days < RETENTION_DAYS { "Customized" } else { "" };
+        let purgeable = if self.protected { "" } else { "+Purgeable" };
+        format!("{custom}Recoverable{purgeable}")
+    }
+
+    /// What a request makes of it.
+    fn changed(existing: Option<Self>, request: &VaultRequest) -> Result<Self, Error> {
+        let refused = |property: &str, message: String| {
+            Err(Error::invalid("BadRequest", message).with_target(format!("properties.{property}")))
+        };
+        if request.enable_soft_delete == Some(false) {
+            return refused(
+                "enableSoftDelete",
+                "The property \"enableSoftDelete\" cannot be set to false. Enabling the 'soft delete' functionality is an \
+                 irreversible action."
+                    .to_owned(),
+            );
+        }
+        let days = request.soft_delete_retention_in_days;
+        if let Some(days) = days.filter(|days| !RETENTION_DAYS_POSSIBLE.contains(days)) {
+            return refused(
+                "softDeleteRetentionInDays",
+                format!(
+                    "The property \"softDeleteRetentionInDays\" is {days}; it has to be between {} and {}.",
+                    RETENTION_DAYS_POSSIBLE.start(),
+                    RETENTION_DAYS_POSSIBLE.end()
+                ),
+            );
+        }
+        let Some(existing) = existing else {
+            return Ok(Self {
+                days: days.unwrap_or(RETENTION_DAYS),
+                protected: request.enable_purge_protection.unwrap_or(false),
+            });
+        };
+        if days.is_some_and(|days| days != existing.days) {
+            return refused(
+                "softDeleteRetentionInDays",
+                "The property \"softDeleteRetentionInDays\" has been set already and it can't be modified."
+                    .to_owned(),
+            );
+        }
+        if existing.protected && request.enable_purge_protection == Some(false) {
+            return refused(
+                "enablePurgeProtection",
+                "The property \"enablePurgeProtection\" cannot be set to false. Enabling the purge protection for a vault is an \
+                 irreversible action."
+                    .to_owned(),
+            );
+        }
+        Ok(Self {
+            days: existing.days,
+            protected: existing.protected || request.enable_purge_protection == Some(true),
+        })
+    }
+}
+
 impl App {
     /// Makes or changes a key vault. True beside it when it is new.
     ///
     /// # Errors
-    /// The caller may not; the name is not possible or taken; access policies were asked for.
+    /// The caller may not; the name is not possible or taken; access policies, or less protection of what is deleted, were asked
+    /// for.
     pub async fn key_vault_put(
         &self,
         caller: &Caller,
@@ -49,15 +133,10 @@ impl App {
             )
             .with_target("properties.accessPolicies"));
         }
-        let sku = request.properties.sku;
+        let sku = request.properties.sku.as_ref();
         let sku_part = |part: fn(&VaultSku) -> Option<&String>, or: &str| {
-            sku.as_ref().and_then(part).map_or_else(|| or.to_owned(), Clone::clone)
+            sku.and_then(part).map_or_else(|| or.to_owned(), Clone::clone)
         };
-        let properties = json!({
-            "tenantId": self.identity.tenant_id,
-            "skuName": sku_part(|sku| sku.name.as_ref(), "standard"),
-            "skuFamily": sku_part(|sku| sku.family.as_ref(), "A"),
-        });
         let mut tx = self.begin(caller).await?;
         if registration::name_is_taken(&mut tx, id, KEY_VAULT_TYPE).await? {
             return Err(Error::conflict(
@@ -68,6 +147,16 @@ impl App {
                 ),
             ));
         }
+        let existing = db::resource_get(&mut *tx, id).await?;
+        let recovery = existing.as_ref().map(KeyVaultRecovery::of);
+        let recovery = KeyVaultRecovery::changed(recovery, &request.properties)?;
+        let properties = json!({
+            "tenantId": self.identity.tenant_id,
+            "skuName": sku_part(|sku| sku.name.as_ref(), "standard"),
+            "skuFamily": sku_part(|sku| sku.family.as_ref(), "A"),
+            "softDeleteRetentionInDays": recovery.days,
+            "enablePurgeProtection": recovery.protected,
+        });
         let wanted = Wanted { location: request.location, tags: request.tags, properties };
         let (resource, new) = registration::put(&mut tx, id, wanted, self.clock.now_us()).await?;
         tx.commit().await?;
@@ -107,7 +196,7 @@ impl App {
     /// Deletes a key vault with all its secrets, for good. False when there was none.
     ///
     /// # Errors
-    /// The caller may not, or it is the default key vault.
+    /// The caller may not, or it is the default key vault, or its purge protection holds a secret.
     pub async fn key_vault_delete(&self, caller: &Caller, id: &ResourceId) -> Result<bool, Error> {
         self.authorize(caller, "Microsoft.KeyVault/vaults/delete", id).await?;
         if *id == default_key_vault_id(&self.identity.default_subscription_id) {
@@ -117,7 +206,22 @@ impl App {
             ));
         }
         let mut tx = self.begin(caller).await?;
-        db::secret::delete_vault(&mut tx, id).await?;
+        // The vault itself is not recoverable, so its deletion would be the purge that was ruled out.
+        if db::resource_get(&mut *tx, id)
+            .await?
+            .is_some_and(|vault| KeyVaultRecovery::of(&vault).protected)
+            && db::deleted_secret::vault_holds_any(&mut *tx, id).await?
+        {
+            return Err(Error::conflict(
+                "Conflict",
+                format!(
+                    "The vault '{}' has purge protection and can't be deleted while it holds secrets, deleted ones included. Delete \
+                     the secrets; they are purged after the retention period.",
+                    id.name()
+                ),
+            ));
+        }
+        db::secret::purge_vault(&mut tx, id).await?;
         let existed = registration::delete(&mut tx, id).await?;
         tx.commit().await?;
         Ok(existed)
@@ -133,6 +237,7 @@ impl App {
     }
 
     fn key_vault_shown(&self, resource: &Resource) -> VaultResource {
+        let recovery = KeyVaultRecovery::of(resource);
         VaultResource {
             id: resource.id.to_string(),
             name: resource.id.name().to_owned(),
@@ -147,6 +252,9 @@ impl App {
                 tenant_id: self.identity.tenant_id.clone(),
                 access_policies: Vec::new(),
                 enable_rbac_authorization: true,
+                enable_soft_delete: true,
+                soft_delete_retention_in_days: recovery.days,
+                enable_purge_protection: recovery.protected.then_some(true),
                 vault_uri: format!("{}/", self.key_vault_base(&resource.id)),
                 provisioning_state: "Succeeded".to_owned(),
             },

@@ -96,9 +96,7 @@ impl App {
         check_name(id.name())?;
         let configured = self.config.servers.get(&id.name().to_lowercase());
         let mut kept = kept_of(id.name(), request.properties, configured)?;
-        if let Some(uri) =
-            kept.secret_uri.as_ref().filter(|uri| !is_secret_uri(&self.identity, uri))
-        {
+        if let Some(uri) = kept.secret_uri.as_ref().filter(|uri| !is_secret_uri(self, uri)) {
             return Err(invalid(
                 "properties.secretUri",
                 format!(

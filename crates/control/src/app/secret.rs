@@ -2,11 +2,14 @@
 //!
 //! # Rules
 //!
-//! * Setting a secret makes a new version; a version's value never changes. Deleting one deletes it for good.
+//! * Setting a secret makes a new version; a version's value never changes.
+//! * A deleted secret can be recovered until its key vault's time is over, and blocks its name so long ([`deleted`]).
 //! * Data actions decide, at the secret (`{vault}/secrets/{name}`) or anything above it.
 //! * As in Azure, `exp` and `nbf` inform a client that reads a value; but no backup or restore uses a secret outside them.
 //! * A value is in no log, no error and no list.
 
+mod deleted;
+mod read;
 mod uri;
 
 use coffer_azure::ResourceId;
@@ -14,18 +17,18 @@ use coffer_azure::key_vault::{
     SecretAttributes, SecretAttributesRequest, SecretBundle, SecretSetParameters,
     SecretUpdateParameters,
 };
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub use self::read::SecretReadError;
+use super::key_vault::KeyVaultRecovery;
 use super::{App, Caller};
 use crate::clock::SECOND_US;
 use crate::db::secret::{self as rows, SecretVersion};
-use crate::db::{Paged, role_assignment};
-use crate::error::{Error, ErrorKind};
-use crate::identity::Identity;
+use crate::db::{self, Paged, deleted_secret};
+use crate::error::{Error, ErrorKind, InnerError};
 
 /// Longest value, in bytes, as in Azure.
 pub const SECRET_VALUE_BYTES_MAX: usize = 25 * 1024;
@@ -37,43 +40,7 @@ pub const SECRET_VERSIONS_MAX: i64 = 500;
 const GET: &str = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
 const SET: &str = "Microsoft.KeyVault/vaults/secrets/setSecret/action";
 const UPDATE: &str = "Microsoft.KeyVault/vaults/secrets/update/action";
-const DELETE: &str = "Microsoft.KeyVault/vaults/secrets/delete";
 const READ_METADATA: &str = "Microsoft.KeyVault/vaults/secrets/readMetadata/action";
-
-/// What a deleted secret leaves: nothing.
-const RECOVERY_LEVEL: &str = "Purgeable";
-
-/// Why a secret that somebody's run needs cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretReadError {
-    /// No key vault of that name is registered.
-    #[error("the key vault does not exist")]
-    VaultNotFound,
-    /// The principal has no role that lets it read the vault's secrets.
-    #[error("the principal may not read the secrets of the key vault")]
-    Forbidden,
-    /// The key vault has no such secret, or not in that version.
-    #[error("the secret does not exist")]
-    NotFound,
-    /// The secret is switched off.
-    #[error("the secret is disabled")]
-    Disabled,
-    /// The secret's time is over or has not come yet.
-    #[error("the secret is not valid at this time")]
-    Expired,
-    /// The URI does not name a secret of a key vault that can be registered here.
-    #[error("the URI is not that of a key vault's secret")]
-    Malformed,
-    /// A fault of ours.
-    #[error("the secret cannot be read")]
-    Failed(#[source] Error),
-}
-
-impl From<Error> for SecretReadError {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
 
 /// What is kept beside the value. Times are seconds since 1970.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -98,39 +65,6 @@ impl Kept {
 }
 
 impl App {
-    /// Reads a secret's value afresh, with the rights of a principal (a vault's identity).
-    ///
-    /// `secret_uri` is `https://{vault}.vault.azure.net/secrets/{name}[/{version}]`, the same under this
-    /// installation's own suffix, or `{endpoint}/secrets/{name}[/{version}]` for the default key vault.
-    ///
-    /// # Errors
-    /// [`SecretReadError`] says why not.
-    pub async fn secret_read(
-        &self,
-        principal_id: &str,
-        secret_uri: &str,
-    ) -> Result<SecretString, SecretReadError> {
-        let uri = uri::parse(&self.identity, secret_uri).ok_or(SecretReadError::Malformed)?;
-        let vault = uri::find_vault(self.db.read(), &self.identity, uri.vault.as_deref())
-            .await?
-            .ok_or(SecretReadError::VaultNotFound)?;
-        if !self.allows(principal_id, GET, true, &vault.child("secrets", &uri.name)).await? {
-            return Err(SecretReadError::Forbidden);
-        }
-        let secret = rows::get(self.db.read(), &vault, &uri.name, uri.version.as_deref())
-            .await?
-            .ok_or(SecretReadError::NotFound)?;
-        let kept = Kept::of(&secret)?;
-        if !kept.enabled {
-            return Err(SecretReadError::Disabled);
-        }
-        let now = self.clock.now_seconds();
-        if kept.exp.is_some_and(|exp| now >= exp) || kept.nbf.is_some_and(|nbf| now < nbf) {
-            return Err(SecretReadError::Expired);
-        }
-        Ok(SecretString::from(self.secret_open(&secret)?.as_str()))
-    }
-
     /// The key vault that a request to the data plane is for.
     ///
     /// # Errors
@@ -150,7 +84,7 @@ impl App {
     /// Sets a secret: makes a new version of it.
     ///
     /// # Errors
-    /// The caller may not; the name or the value is not possible; there are too many versions.
+    /// The caller may not; the name or the value is not possible; a deleted secret has the name; there are too many versions.
     pub async fn secret_set(
         &self,
         caller: &Caller,
@@ -186,8 +120,9 @@ impl App {
             created_us: now_us,
             updated_us: now_us,
         };
-        if !crate::db::resource_exists(&mut *tx, vault).await? {
-            return Err(Error::not_found("VaultNotFound", "The key vault was deleted meanwhile."));
+        let recovery = self.secret_recovery(&mut *tx, vault).await?;
+        if deleted_secret::get(&mut *tx, vault, name).await?.is_some() {
+            return Err(name_is_deleted(name));
         }
         if rows::insert(&mut tx, &secret).await? > SECRET_VERSIONS_MAX {
             return Err(Error::conflict(
@@ -198,7 +133,7 @@ impl App {
             ));
         }
         tx.commit().await?;
-        self.shown(vault, &secret, Some(value.as_str()), true)
+        self.shown(vault, recovery, &secret, Some(value.as_str()), true)
     }
 
     /// A secret with its value; the current version when none is named.
@@ -219,10 +154,16 @@ impl App {
                 ErrorKind::Forbidden,
                 "Forbidden",
                 "Operation get is not allowed on a disabled secret.",
-            ));
+            )
+            .with_inner(InnerError {
+                code: "SecretDisabled".to_owned(),
+                detail: None,
+                embedded: None,
+            }));
         }
         let value = self.secret_open(&secret)?;
-        self.shown(vault, &secret, Some(value.as_str()), true)
+        let recovery = self.secret_recovery(self.db.read(), vault).await?;
+        self.shown(vault, recovery, &secret, Some(value.as_str()), true)
     }
 
     /// Changes a version's attributes.
@@ -248,28 +189,9 @@ impl App {
         secret.body = serde_json::to_value(&kept).map_err(Error::internal)?;
         secret.updated_us = self.clock.now_us();
         rows::update(&mut tx, &secret).await?;
+        let recovery = self.secret_recovery(&mut *tx, vault).await?;
         tx.commit().await?;
-        self.shown(vault, &secret, None, true)
-    }
-
-    /// Deletes a secret with all its versions, for good.
-    ///
-    /// # Errors
-    /// The caller may not, or `SecretNotFound`.
-    pub async fn secret_delete(
-        &self,
-        caller: &Caller,
-        vault: &ResourceId,
-        name: &str,
-    ) -> Result<SecretBundle, Error> {
-        self.secret_authorize(caller, DELETE, vault, Some(name)).await?;
-        let mut tx = self.begin(caller).await?;
-        let found = rows::get(&mut *tx, vault, name, None).await?;
-        let secret = found.ok_or_else(|| not_found(name, None))?;
-        rows::delete(&mut tx, vault, name).await?;
-        role_assignment::delete_within(&mut tx, &vault.child("secrets", name)).await?;
-        tx.commit().await?;
-        self.shown(vault, &secret, None, true)
+        self.shown(vault, recovery, &secret, None, true)
     }
 
     /// The secrets of a key vault without their values, by name. `after` is where the last page ended.
@@ -285,7 +207,7 @@ impl App {
     ) -> Result<Paged<SecretBundle>, Error> {
         self.secret_authorize(caller, READ_METADATA, vault, None).await?;
         let found = rows::list(self.db.read(), vault, after, page_rows(rows_max)).await?;
-        self.shown_page(vault, found, false)
+        self.shown_page(vault, found, false).await
     }
 
     /// The versions of one secret without their values.
@@ -303,7 +225,7 @@ impl App {
         self.secret_authorize(caller, READ_METADATA, vault, Some(name)).await?;
         let found =
             rows::list_versions(self.db.read(), vault, name, after, page_rows(rows_max)).await?;
-        self.shown_page(vault, found, true)
+        self.shown_page(vault, found, true).await
     }
 
     /// Refuses in a key vault's words unless the caller may do the data action at the vault or secret.
@@ -350,19 +272,36 @@ impl App {
             .map_err(Error::internal)
     }
 
-    fn shown_page(
+    /// What a key vault does with what is deleted.
+    async fn secret_recovery<'e>(
+        &self,
+        executor: impl db::Executor<'e>,
+        vault: &ResourceId,
+    ) -> Result<KeyVaultRecovery, Error> {
+        let resource = db::resource_get(executor, vault).await?;
+        resource.as_ref().map(KeyVaultRecovery::of).ok_or_else(|| {
+            Error::not_found("VaultNotFound", "The key vault was deleted meanwhile.")
+        })
+    }
+
+    async fn shown_page(
         &self,
         vault: &ResourceId,
         found: Paged<SecretVersion>,
         with_version: bool,
     ) -> Result<Paged<SecretBundle>, Error> {
-        let items = found.items.iter().map(|secret| self.shown(vault, secret, None, with_version));
+        let recovery = self.secret_recovery(self.db.read(), vault).await?;
+        let items = found
+            .items
+            .iter()
+            .map(|secret| self.shown(vault, recovery, secret, None, with_version));
         Ok(Paged { items: items.collect::<Result<_, _>>()?, next: found.next })
     }
 
     fn shown(
         &self,
         vault: &ResourceId,
+        recovery: KeyVaultRecovery,
         secret: &SecretVersion,
         value: Option<&str>,
         with_version: bool,
@@ -383,7 +322,8 @@ impl App {
                 exp: kept.exp,
                 created: secret.created_us / SECOND_US,
                 updated: secret.updated_us / SECOND_US,
-                recovery_level: RECOVERY_LEVEL.to_owned(),
+                recovery_level: recovery.level(),
+                recoverable_days: recovery.days,
             },
             tags: kept.tags,
         })
@@ -391,8 +331,8 @@ impl App {
 }
 
 /// Whether a text has the form of a secret's URI that [`App::secret_read`] takes.
-pub(super) fn is_secret_uri(identity: &Identity, text: &str) -> bool {
-    uri::parse(identity, text).is_some()
+pub(super) fn is_secret_uri(app: &App, text: &str) -> bool {
+    uri::parse(app, text).is_some()
 }
 
 fn page_rows(asked: u32) -> u32 {
@@ -422,6 +362,26 @@ fn not_found(name: &str, version: Option<&str>) -> Error {
     let id = version.map_or_else(|| name.to_owned(), |version| format!("{name}/{version}"));
     Error::not_found(
         "SecretNotFound",
-        format!("A secret with (name/id) {id} was not found in this key vault."),
+        format!(
+            "A secret with (name/id) {id} was not found in this key vault. If you recently deleted this secret you may be able to \
+             recover it using the correct recovery command. For help resolving this issue, please see \
+             https://go.microsoft.com/fwlink/?linkid=2125182"
+        ),
     )
+}
+
+/// A key vault's answer for a name that a deleted secret blocks.
+fn name_is_deleted(name: &str) -> Error {
+    Error::conflict(
+        "Conflict",
+        format!(
+            "Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the \
+             secret can only be recovered or purged."
+        ),
+    )
+    .with_inner(InnerError {
+        code: "ObjectIsDeletedButRecoverable".to_owned(),
+        detail: None,
+        embedded: None,
+    })
 }

@@ -68,7 +68,7 @@ pub(crate) fn store_failure(error: &StoreError) -> Failure {
 }
 
 /// A secret that cannot be read, for the user.
-pub(crate) fn secret(error: &SecretReadError, uri: &str, principal_id: &str) -> UserFacingError {
+fn secret(error: &SecretReadError, uri: &str, principal_id: &str) -> UserFacingError {
     match error {
         SecretReadError::VaultNotFound => UserFacingError::new(
             "UserErrorInvalidSecretStore",
@@ -88,17 +88,29 @@ pub(crate) fn secret(error: &SecretReadError, uri: &str, principal_id: &str) -> 
         SecretReadError::NotFound => UserFacingError::new("UserErrorInvalidSecret", "The secret could not be found in the key vault.")
             .recommend("Ensure that the name of the secret is present in the key vault and retry the operation.")
             .inner(inner("SecretNotFound", format!("There is no secret {uri}."))),
+        SecretReadError::Deleted => UserFacingError::new("UserErrorInvalidSecret", "The secret could not be found in the key vault.")
+            .recommend("Recover the deleted secret in the key vault, or purge it and set it anew, and retry the operation.")
+            .inner(inner("SecretDeleted", format!("The secret {uri} is deleted; it can be recovered."))),
         SecretReadError::Disabled => UserFacingError::new("UserErrorInvalidSecret", "The secret is disabled.")
             .recommend("Enable the secret, or a newer version of it, and retry the operation.")
             .inner(inner("SecretDisabled", format!("The secret {uri} is disabled."))),
-        SecretReadError::Expired => UserFacingError::new("UserErrorInvalidSecret", "The secret is not valid at this time.")
-            .recommend("Set a new version of the secret, or change its validity, and retry the operation.")
-            .inner(inner("SecretExpired", format!("The secret {uri} has expired or is not valid yet."))),
+        SecretReadError::Expired => UserFacingError::new("UserErrorInvalidSecret", "The secret has expired.")
+            .recommend("Set a new version of the secret, or a later expiry date, and retry the operation.")
+            .inner(inner("SecretExpired", format!("The secret {uri} has expired."))),
+        SecretReadError::NotYetValid => UserFacingError::new("UserErrorInvalidSecret", "The secret is not valid yet.")
+            .recommend("Wait until the secret's activation date, or set an earlier one, and retry the operation.")
+            .inner(inner("SecretNotYetValid", format!("The activation date of the secret {uri} has not come yet."))),
         SecretReadError::Malformed => UserFacingError::new("UserErrorInvalidSecret", "The secret's URI is not one of a key vault.")
             .recommend("Give the URI of a secret, as https://{vault}.vault.azure.net/secrets/{name}.")
             .inner(inner("SecretUriMalformed", format!("{uri} is not the URI of a secret."))),
         SecretReadError::Failed(error) => internal(error),
     }
+}
+
+/// What a step fails with when a secret cannot be read.
+pub(crate) fn secret_failure(error: &SecretReadError, uri: &str, principal_id: &str) -> Failure {
+    let said = secret(error, uri, principal_id);
+    if error.is_transient() { Failure::transient(said) } else { Failure::failed(said) }
 }
 
 /// The secret's value is no connection string. `reason` quotes nothing of it.

@@ -102,6 +102,9 @@ async fn run_records(app: &App) {
     if let Err(error) = tell_late::tell(app).await {
         tracing::error!(error = error.chain(), "backups that wait for too long cannot be told");
     }
+    if let Err(error) = app.secrets_purge_due().await {
+        tracing::error!(error = error.chain(), "deleted secrets cannot be purged");
+    }
     if let Err(error) = expire_records::expire(app).await {
         tracing::error!(error = error.chain(), "old operations and jobs cannot be removed");
     }

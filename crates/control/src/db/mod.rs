@@ -11,6 +11,7 @@
 pub mod alert;
 pub mod audit;
 pub mod datasource_claim;
+pub mod deleted_secret;
 pub mod job;
 pub mod operation;
 pub mod principal;

@@ -1,6 +1,7 @@
 //! Rows of secrets: every version of each, the value sealed.
 //!
-//! A version's value never changes; its attributes may. Names are compared without regard to case.
+//! A version's value never changes; its attributes may. Names are compared without regard to case. A secret that is marked as
+//! deleted ([`super::deleted_secret`]) is neither found nor listed here.
 
 use coffer_azure::ResourceId;
 use serde_json::Value;
@@ -29,9 +30,14 @@ pub struct SecretVersion {
     pub updated_us: i64,
 }
 
-const COLUMNS: &str = "vault, shown_name, version, sealed, body, created_us, updated_us";
+/// The columns that [`from_row`] reads, of `secret_versions AS v`.
+pub(super) const COLUMNS: &str =
+    "v.vault, v.shown_name, v.version, v.sealed, v.body, v.created_us, v.updated_us";
 
-fn from_row(row: &SqliteRow) -> Result<SecretVersion, Error> {
+const NOT_DELETED: &str =
+    "NOT EXISTS (SELECT 1 FROM deleted_secrets AS d WHERE d.vault = v.vault AND d.name = v.name)";
+
+pub(super) fn from_row(row: &SqliteRow) -> Result<SecretVersion, Error> {
     let body: String = row.try_get("body")?;
     Ok(SecretVersion {
         vault: row.try_get("vault")?,
@@ -88,8 +94,8 @@ pub async fn get<'e>(
     version: Option<&str>,
 ) -> Result<Option<SecretVersion>, Error> {
     let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "SELECT {COLUMNS} FROM secret_versions WHERE vault = $1 AND name = $2 AND ($3 = '' OR version = $3) \
-         ORDER BY sequence DESC LIMIT 1"
+        "SELECT {COLUMNS} FROM secret_versions AS v WHERE vault = $1 AND name = $2 AND ($3 = '' OR version = $3) \
+         AND {NOT_DELETED} ORDER BY sequence DESC LIMIT 1"
     )))
     .bind(vault.key())
     .bind(name.to_lowercase())
@@ -130,7 +136,7 @@ pub async fn list<'e>(
     let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
         "SELECT {COLUMNS}, name AS token FROM secret_versions AS v WHERE vault = $1 AND name > $2 AND sequence = \
          (SELECT MAX(sequence) FROM secret_versions AS w WHERE w.vault = v.vault AND w.name = v.name) \
-         ORDER BY name LIMIT $3"
+         AND {NOT_DELETED} ORDER BY name LIMIT $3"
     )))
     .bind(vault.key())
     .bind(after.to_lowercase())
@@ -152,8 +158,8 @@ pub async fn list_versions<'e>(
     rows_max: u32,
 ) -> Result<Paged<SecretVersion>, Error> {
     let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "SELECT {COLUMNS}, version AS token FROM secret_versions WHERE vault = $1 AND name = $2 AND version > $3 \
-         ORDER BY version LIMIT $4"
+        "SELECT {COLUMNS}, version AS token FROM secret_versions AS v WHERE vault = $1 AND name = $2 AND version > $3 \
+         AND {NOT_DELETED} ORDER BY version LIMIT $4"
     )))
     .bind(vault.key())
     .bind(name.to_lowercase())
@@ -174,27 +180,30 @@ fn paged(rows: &[SqliteRow], rows_max: u32) -> Result<Paged<SecretVersion>, Erro
     Ok(Paged { items, next })
 }
 
-/// Deletes a secret with all its versions; false when there was none.
+/// Removes a secret for good, with all its versions. `vault` is the key of its key vault.
 ///
 /// # Errors
 /// The database fails.
-pub async fn delete(tx: &mut Tx, vault: &ResourceId, name: &str) -> Result<bool, Error> {
-    let done = sqlx::query("DELETE FROM secret_versions WHERE vault = $1 AND name = $2")
-        .bind(vault.key())
-        .bind(name.to_lowercase())
-        .execute(&mut **tx)
-        .await?;
-    Ok(done.rows_affected() > 0)
+pub async fn purge(tx: &mut Tx, vault: &str, name: &str) -> Result<(), Error> {
+    for statement in [
+        "DELETE FROM secret_versions WHERE vault = $1 AND name = $2",
+        "DELETE FROM deleted_secrets WHERE vault = $1 AND name = $2",
+    ] {
+        sqlx::query(statement).bind(vault).bind(name.to_lowercase()).execute(&mut **tx).await?;
+    }
+    Ok(())
 }
 
-/// Deletes all secrets of a key vault.
+/// Removes all secrets of a key vault for good, those that are deleted too.
 ///
 /// # Errors
 /// The database fails.
-pub async fn delete_vault(tx: &mut Tx, vault: &ResourceId) -> Result<(), Error> {
-    sqlx::query("DELETE FROM secret_versions WHERE vault = $1")
-        .bind(vault.key())
-        .execute(&mut **tx)
-        .await?;
+pub async fn purge_vault(tx: &mut Tx, vault: &ResourceId) -> Result<(), Error> {
+    for statement in [
+        "DELETE FROM secret_versions WHERE vault = $1",
+        "DELETE FROM deleted_secrets WHERE vault = $1",
+    ] {
+        sqlx::query(statement).bind(vault.key()).execute(&mut **tx).await?;
+    }
     Ok(())
 }

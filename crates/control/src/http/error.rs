@@ -1,5 +1,6 @@
 //! The only file that knows status codes: an [`Error`] as Azure writes it.
 
+use coffer_azure::cloud_error::InnerCode;
 use coffer_azure::{CloudError, UserFacingError};
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -32,6 +33,8 @@ pub(super) fn body(error: &Error, activity_id: &str) -> Value {
         if let Some(target) = &error.target {
             cloud_error.error.target = Some(Some(target.clone()));
         }
+        cloud_error.error.inner_error =
+            error.inner.as_ref().map(|inner| InnerCode { code: inner.code.clone() });
         cloud_error
     };
     // Strings and maps with string keys only: there is no value that has no JSON form.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use coffer_azure::ResourceId;
-use coffer_azure::key_vault::SecretBundle;
 use http::{Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -59,34 +59,56 @@ pub async fn dispatch(
         (&Method::DELETE, ["secrets", _]) => {
             bundle(&app.secret_delete(&req.caller, &id, name).await?)
         }
+        (&Method::POST, ["secrets", "restore"]) => refused(app, req, &id, None).await,
+        (&Method::POST, ["secrets", _, "backup"]) => refused(app, req, &id, Some(name)).await,
         (_, ["secrets", _]) => Err(method_not_allowed(req, "GET, PUT, PATCH, DELETE")),
         (_, ["secrets", _, _]) => Err(method_not_allowed(req, "GET, PATCH")),
-        (&Method::GET, ["deletedsecrets", rest @ ..]) => deleted(app, req, &id, rest).await,
+        (_, ["deletedsecrets", rest @ ..]) => deleted(app, req, &id, name, rest).await,
         _ => Err(Error::not_found("NotFound", "The path is not one of a key vault's secrets.")),
     }
 }
 
-/// Deleted secrets are gone: the list is empty, and none is found.
+/// Below `deletedsecrets`: what was deleted and can be recovered.
 async fn deleted(
     app: &App,
     req: &ArmRequest,
     vault: &ResourceId,
+    name: &str,
     rest: &[&str],
 ) -> Result<ArmResponse, Error> {
-    match rest {
-        [] => {
-            app.secret_list(&req.caller, vault, "", 1).await?;
-            Ok(ArmResponse::ok(json!({ "value": [], "nextLink": null })))
+    match (&req.method, rest) {
+        (&Method::GET, []) => {
+            let (after, rows_max) = page(req);
+            let found = app.secret_list_deleted(&req.caller, vault, after, rows_max).await?;
+            list(app, req, vault, &found)
         }
-        [name] => {
-            app.secret_versions(&req.caller, vault, name, "", 1).await?;
-            Err(Error::not_found("SecretNotFound", format!("Deleted Secret not found: {name}")))
+        (&Method::GET, [_]) => bundle(&app.secret_get_deleted(&req.caller, vault, name).await?),
+        (&Method::DELETE, [_]) => {
+            app.secret_purge(&req.caller, vault, name).await?;
+            Ok(ArmResponse::no_content())
         }
+        (&Method::POST, [_, "recover"]) => {
+            bundle(&app.secret_recover(&req.caller, vault, name).await?)
+        }
+        (_, []) => Err(method_not_allowed(req, "GET")),
+        (_, [_]) => Err(method_not_allowed(req, "GET, DELETE")),
+        (_, [_, "recover"]) => Err(method_not_allowed(req, "POST")),
         _ => Err(Error::not_found(
             "NotFound",
             "The path is not one of a key vault's deleted secrets.",
         )),
     }
+}
+
+/// Secrets are neither handed out as backups nor taken from them.
+async fn refused(
+    app: &App,
+    req: &ArmRequest,
+    vault: &ResourceId,
+    name: Option<&str>,
+) -> Result<ArmResponse, Error> {
+    app.secret_backup_refused(&req.caller, vault, name).await?;
+    Ok(ArmResponse::no_content())
 }
 
 /// Reads the body. What is wrong in it is named but, since it may be a secret, not quoted: the log has every error.
@@ -100,7 +122,7 @@ fn body<T: DeserializeOwned>(req: &ArmRequest) -> Result<T, Error> {
     })
 }
 
-fn bundle(bundle: &SecretBundle) -> Result<ArmResponse, Error> {
+fn bundle(bundle: &impl Serialize) -> Result<ArmResponse, Error> {
     ArmResponse::encode(StatusCode::OK, bundle)
 }
 
@@ -113,7 +135,7 @@ fn list(
     app: &App,
     req: &ArmRequest,
     vault: &ResourceId,
-    found: &Paged<SecretBundle>,
+    found: &Paged<impl Serialize>,
 ) -> Result<ArmResponse, Error> {
     let next =
         found.next.as_ref().map(|after| next_link_at(&app.key_vault_base(vault), req, after));

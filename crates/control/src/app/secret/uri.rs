@@ -3,6 +3,7 @@
 use coffer_azure::ResourceId;
 use url::Url;
 
+use crate::app::App;
 use crate::db::{Executor, resource_exists, resource_find_by_name};
 use crate::error::Error;
 use crate::identity::Identity;
@@ -22,7 +23,8 @@ pub(super) struct SecretUri {
 
 /// Reads `https://{vault}.vault.azure.net/secrets/{name}[/{version}]`, the same under the installation's own suffix, or
 /// `{endpoint}/secrets/{name}[/{version}]`. None when it is nothing of the kind.
-pub(super) fn parse(identity: &Identity, text: &str) -> Option<SecretUri> {
+pub(super) fn parse(app: &App, text: &str) -> Option<SecretUri> {
+    let identity = &app.identity;
     let url = Url::parse(text.trim()).ok()?;
     if url.scheme() != "https"
         || !url.username().is_empty()

@@ -187,12 +187,15 @@ fn secrets_are_told_apart_and_never_quoted() {
         (SecretReadError::Forbidden, "UserErrorMissingPermissionsOnSecretStore"),
         (SecretReadError::NotFound, "UserErrorInvalidSecret"),
         (SecretReadError::Disabled, "UserErrorInvalidSecret"),
+        (SecretReadError::Deleted, "UserErrorInvalidSecret"),
         (SecretReadError::Expired, "UserErrorInvalidSecret"),
+        (SecretReadError::NotYetValid, "UserErrorInvalidSecret"),
         (SecretReadError::Malformed, "UserErrorInvalidSecret"),
     ] {
         let said = secret(&error, "https://kv.vault.azure.net/secrets/s", "principal");
         assert_eq!(said.code.as_deref(), Some(code));
         assert!(detail(&said).contains("secrets/s"));
+        assert_eq!(said.is_retryable == Some(true), error.is_transient(), "{error:?}");
     }
     let said = secret_format("https://kv.vault.azure.net/secrets/s", "no host");
     assert_eq!(said.code.as_deref(), Some("UserErrorSecretValueInUnsupportedFormat"));

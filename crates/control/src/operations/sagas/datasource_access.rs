@@ -52,7 +52,7 @@ pub(super) async fn datasource_access(
     let value = app
         .secret_read(&principal_id, uri)
         .await
-        .map_err(|error| Failure::failed(user_facing_error::secret(&error, uri, &principal_id)))?;
+        .map_err(|error| user_facing_error::secret_failure(&error, uri, &principal_id))?;
     let mut connect = ConnectOptions::parse_secret(value.expose_secret())
         .map_err(|error| {
             Failure::failed(user_facing_error::secret_format(uri, &error.to_string()))

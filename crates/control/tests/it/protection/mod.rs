@@ -11,6 +11,7 @@ mod remote_storage;
 mod replicas;
 mod resumption;
 mod schedule;
+mod secrets;
 mod storage_lock;
 mod traces;
 mod upkeep;
