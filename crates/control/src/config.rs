@@ -7,6 +7,7 @@
 mod environment;
 mod file;
 mod issuer;
+mod key_vault;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use secrecy::SecretString;
 pub use file::ConfigError;
 pub use issuer::IssuerConfig;
 pub(crate) use issuer::is_trustworthy;
+pub use key_vault::{AzureIdentity, AzureKeyVaultConfig, AzureKeyVaultSettings};
 pub use storage::StorageConfig;
 
 use crate::policy::blackout::Blackout;
@@ -71,6 +73,8 @@ pub struct Config {
     pub alerts: AlertConfig,
     /// Whose tokens are taken beside those of this server.
     pub issuers: Vec<IssuerConfig>,
+    /// Key vaults of Azure itself.
+    pub key_vault_azure: AzureKeyVaultSettings,
     /// How long a token is good.
     pub token_lifetime: Duration,
     /// Bounds.
@@ -197,6 +201,7 @@ impl Config {
             schedule: ScheduleConfig::default(),
             alerts: AlertConfig::default(),
             issuers: Vec::new(),
+            key_vault_azure: AzureKeyVaultSettings::default(),
             token_lifetime: Duration::from_secs(3600),
             limits: Limits::default(),
             data_dir,
@@ -251,6 +256,7 @@ impl Config {
                 ));
             }
         }
+        self.key_vault_azure.resolve()?;
         if self.verification_period_days > VERIFICATION_PERIOD_DAYS_MAX {
             return Err(ConfigError::value(
                 "verification.period_days",

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::app::location::DEFAULT_LOCATION;
+use crate::app::secret::azure::AzureKeyVaults;
 use crate::audit::Audit;
 use crate::background::DutiesHandle;
 use crate::clock::Clock;
@@ -86,6 +87,8 @@ impl Service {
             audit_key,
             bootstrap,
         } = installation;
+        let azure_key_vaults =
+            config.key_vault_azure.resolve()?.map(AzureKeyVaults::open).transpose()?;
         let mut addresses = Addresses::new(&config, local_addr)?;
         addresses.aliases.extend(bootstrap::endpoint_remember(&db, &addresses.endpoint).await?);
         let own_issuer = format!("{}/{tenant_id}/v2.0", addresses.endpoint);
@@ -112,6 +115,7 @@ impl Service {
             stopping: CancellationToken::new(),
             gauges: Default::default(),
             storages: Default::default(),
+            azure_key_vaults,
         });
         make_directories(&app).await?;
         write_public(&app.config.data_dir.join(CA_FILE), &authority.certificate_pem)?;

@@ -66,6 +66,8 @@ pub struct App {
     /// What the metadata tells, for `/metrics`.
     pub gauges: Gauges,
     pub(crate) storages: vault_storage::OpenStorages,
+    /// Key vaults of Azure itself, where any are configured.
+    pub(crate) azure_key_vaults: Option<secret::azure::AzureKeyVaults>,
 }
 
 impl App {

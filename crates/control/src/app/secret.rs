@@ -8,6 +8,7 @@
 //! * As in Azure, `exp` and `nbf` inform a client that reads a value; but no backup or restore uses a secret outside them.
 //! * A value is in no log, no error and no list.
 
+pub(crate) mod azure;
 mod deleted;
 mod read;
 mod uri;

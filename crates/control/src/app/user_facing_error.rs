@@ -103,6 +103,29 @@ fn secret(error: &SecretReadError, uri: &str, principal_id: &str) -> UserFacingE
         SecretReadError::Malformed => UserFacingError::new("UserErrorInvalidSecret", "The secret's URI is not one of a key vault.")
             .recommend("Give the URI of a secret, as https://{vault}.vault.azure.net/secrets/{name}.")
             .inner(inner("SecretUriMalformed", format!("{uri} is not the URI of a secret."))),
+        SecretReadError::Refused(code) => UserFacingError::new(
+            "UserErrorMissingPermissionsOnSecretStore",
+            "The backup service does not have permissions on the key vault.",
+        )
+        .recommend("Assign the role Key Vault Secrets User on the key vault, in Azure, to the identity that key_vault.azure configures, let the key vault's firewall admit the backup service, and retry the operation.")
+        .inner(inner(
+            code.as_deref().unwrap_or("SecretForbidden"),
+            format!("The key vault refused to let the configured identity read {uri}."),
+        )),
+        SecretReadError::NotLoggedIn => UserFacingError::new(
+            "UserErrorMissingPermissionsOnSecretStore",
+            "The backup service could not log in to read the key vault.",
+        )
+        .recommend("Check tenant, client and secret (or token file, or managed identity) of key_vault.azure in the backup service's configuration, and whether they have expired, and retry the operation.")
+        .inner(inner("IdentityNotLoggedIn", format!("No token was issued to the configured identity for {uri}."))),
+        SecretReadError::Unreachable(what) => retryable(
+            UserFacingError::new("UserErrorInvalidSecretStore", "The key vault could not be reached.")
+                .recommend("Ensure that the key vault exists, that its name can be resolved and its network admits the backup service, and retry the operation.")
+                .inner(inner("KeyVaultUnreachable", format!("{uri} could not be read: {what}."))),
+        ),
+        SecretReadError::NotUnderstood(what) => UserFacingError::new("UserErrorInvalidSecretStore", "The key vault's answer is not understood.")
+            .recommend("Ensure that the secret's URI is that of a key vault, and that no proxy answers in its place, and retry the operation.")
+            .inner(inner("KeyVaultNotUnderstood", format!("{uri} could not be read: {what}."))),
         SecretReadError::Failed(error) => internal(error),
     }
 }

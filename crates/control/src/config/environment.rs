@@ -38,6 +38,7 @@ pub(super) fn apply(
 
 fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> {
     let limits = &mut config.limits;
+    let azure = &mut config.key_vault_azure;
     match name {
         "COFFER_LISTEN" => config.listen = parse(name, value)?,
         "COFFER_PUBLIC_ENDPOINT" => config.public_endpoint = Some(trimmed(value.to_owned())),
@@ -73,6 +74,24 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
         }
         "COFFER_ALERTS_BACKUP_LATE_MINUTES" => {
             config.alerts.backup_late = parse(name, value).map(minutes)?;
+        }
+        "COFFER_KEY_VAULT_AZURE_TENANT_ID" => azure.tenant_id = Some(value.to_owned()),
+        "COFFER_KEY_VAULT_AZURE_CLIENT_ID" => azure.client_id = Some(value.to_owned()),
+        "COFFER_KEY_VAULT_AZURE_CLIENT_SECRET" => {
+            azure.client_secret = Some(value.to_owned().into());
+        }
+        "COFFER_KEY_VAULT_AZURE_FEDERATED_TOKEN_FILE" => {
+            azure.federated_token_file = Some(absolute(PathBuf::from(value))?);
+        }
+        "COFFER_KEY_VAULT_AZURE_MANAGED_IDENTITY" => {
+            azure.managed_identity = Some(parse(name, value)?);
+        }
+        "COFFER_KEY_VAULT_AZURE_AUTHORITY" => azure.authority = Some(value.to_owned()),
+        "COFFER_KEY_VAULT_AZURE_CA_FILE" => {
+            azure.ca_file = Some(absolute(PathBuf::from(value))?);
+        }
+        "COFFER_KEY_VAULT_AZURE_TIMEOUT_SECONDS" => {
+            azure.timeout_seconds = Some(parse(name, value)?);
         }
         "COFFER_METRICS_TOKEN" => config.metrics_token = Some(value.to_owned().into()),
         "COFFER_VERIFICATION_PERIOD_DAYS" => {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Config, IssuerConfig, ServerConfig, StorageConfig, location_key};
+use super::{
+    AzureKeyVaultSettings, Config, IssuerConfig, ServerConfig, StorageConfig, location_key,
+};
 use crate::policy::blackout::Blackout;
 
 /// Why a configuration is refused.
@@ -76,6 +78,7 @@ struct File {
     identity: Identity,
     schedule: Schedule,
     alerts: Alerts,
+    key_vault: KeyVault,
     tokens: Tokens,
     limits: FileLimits,
 }
@@ -137,6 +140,12 @@ struct AuditLog {
 #[serde(deny_unknown_fields, default)]
 struct Identity {
     issuers: Vec<IssuerConfig>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct KeyVault {
+    azure: AzureKeyVaultSettings,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -229,6 +238,7 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
         config.alerts.webhook_secret = file.alerts.webhook_secret;
     }
     replace(&mut config.alerts.backup_late, file.alerts.backup_late_minutes.map(minutes));
+    config.key_vault_azure = file.key_vault.azure;
     if file.metrics.token.is_some() {
         config.metrics_token = file.metrics.token;
     }

@@ -272,3 +272,52 @@ fn issuers_are_named_with_what_is_meant_for_us() {
     let twice = "issuer = \"https://a\"\naudiences = [\"a\"]\n[[identity.issuers]]\nissuer = \"https://a\"\naudiences = [\"b\"]";
     assert!(issuer(twice).contains("is there twice"));
 }
+
+#[test]
+fn key_vaults_of_azure_have_hosts_with_scopes_and_one_identity() {
+    let hosts = r#"hosts = { "KV.vault.azure.net" = "/subscriptions/s", "*.vault.azure.cn" = "/subscriptions/s/resourceGroups/g" }"#;
+    let set = |rest: &str| {
+        from_text(&format!("[key_vault.azure]\n{hosts}\n{rest}"))
+            .map(|config| config.key_vault_azure.resolve().unwrap().unwrap())
+    };
+    let secret = set("tenant_id = 't'\nclient_id = 'c'\nclient_secret = 'hunter2'").unwrap();
+    assert!(
+        matches!(&secret.identity, AzureIdentity::ClientSecret { tenant_id, .. } if tenant_id == "t")
+    );
+    assert!(secret.hosts.contains_key("kv.vault.azure.net"));
+    assert_eq!(secret.authority.as_str(), "https://login.microsoftonline.com/");
+    assert!(!format!("{secret:?}").contains("hunter2"));
+    let file = set("tenant_id = 't'\nclient_id = 'c'\nfederated_token_file = '/t'").unwrap();
+    assert!(matches!(file.identity, AzureIdentity::FederatedToken { .. }));
+    let managed = set("managed_identity = true").unwrap();
+    assert!(matches!(managed.identity, AzureIdentity::Managed { client_id: None }));
+    for (rest, says) in [
+        ("", "client_secret"),
+        ("client_secret = 'hunter2'", "tenant_id"),
+        ("managed_identity = true\nclient_secret = 'hunter2'", "more than one"),
+        ("managed_identity = true\nauthority = 'http://login'", "authority"),
+        ("managed_identity = true\ntimeout_seconds = 0", "timeout_seconds"),
+        ("managed_identity = true\nclient_secrets = 'hunter2'", "client_secrets"),
+        ("managed_identity = true\nclient_secret = [\"hunter2\"]", "line"),
+    ] {
+        let error = set(rest).unwrap_err();
+        assert!(error.contains(says) && !error.contains("hunter2"), "{rest}: {error}");
+    }
+    for hosts in [
+        "{ 'kv' = '/subscriptions/s' }",
+        "{ 'https://kv.x' = '/subscriptions/s' }",
+        "{ 'kv.x' = 'everywhere' }",
+    ] {
+        let text = format!("[key_vault.azure]\nmanaged_identity = true\nhosts = {hosts}");
+        assert!(from_text(&text).unwrap_err().contains("key_vault.azure.hosts"), "{hosts}");
+    }
+    let without = from_text("[key_vault.azure]\nmanaged_identity = true").unwrap_err();
+    assert!(without.contains("hosts"), "{without}");
+    assert!(defaults().key_vault_azure.resolve().unwrap().is_none());
+    let config = from_variables(&[
+        ("COFFER_KEY_VAULT_AZURE_TENANT_ID", "t"),
+        ("COFFER_KEY_VAULT_AZURE_CLIENT_ID", "c"),
+    ])
+    .unwrap();
+    assert_eq!(config.key_vault_azure.client_id.as_deref(), Some("c"));
+}

@@ -3,6 +3,7 @@
 use coffer_azure::ResourceId;
 use url::Url;
 
+use super::azure::AzurePlace;
 use crate::app::App;
 use crate::db::{Executor, resource_exists, resource_find_by_name};
 use crate::error::Error;
@@ -19,10 +20,14 @@ pub(super) struct SecretUri {
     pub(super) vault: Option<String>,
     pub(super) name: String,
     pub(super) version: Option<String>,
+    /// Where it is, when the operator has configured its host as one of Azure's own key vaults.
+    pub(super) azure: Option<AzurePlace>,
 }
 
 /// Reads `https://{vault}.vault.azure.net/secrets/{name}[/{version}]`, the same under the installation's own suffix, or
 /// `{endpoint}/secrets/{name}[/{version}]`. None when it is nothing of the kind.
+///
+/// A host that is configured as one of Azure's goes before all of these.
 pub(super) fn parse(app: &App, text: &str) -> Option<SecretUri> {
     let identity = &app.identity;
     let url = Url::parse(text.trim()).ok()?;
@@ -50,7 +55,13 @@ pub(super) fn parse(app: &App, text: &str) -> Option<SecretUri> {
         vault: vault.map(str::to_owned),
         name: name.to_owned(),
         version: version.map(str::to_owned),
+        azure: None,
     };
+    if let Some(scope) = app.azure_key_vaults.as_ref().and_then(|azure| azure.scope_of(&host)) {
+        let mut secret = found(host.split('.').next());
+        secret.azure = Some(AzurePlace { authority, scope: scope.clone() });
+        return Some(secret);
+    }
     let of_suffix = |authority: &str, suffix: &str| -> Option<String> {
         let vault = authority.strip_suffix(suffix)?.strip_suffix('.')?;
         (!vault.is_empty() && !vault.contains('.')).then(|| vault.to_owned())

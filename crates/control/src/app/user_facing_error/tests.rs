@@ -190,6 +190,10 @@ fn secrets_are_told_apart_and_never_quoted() {
         (SecretReadError::Deleted, "UserErrorInvalidSecret"),
         (SecretReadError::Expired, "UserErrorInvalidSecret"),
         (SecretReadError::NotYetValid, "UserErrorInvalidSecret"),
+        (SecretReadError::Refused(None), "UserErrorMissingPermissionsOnSecretStore"),
+        (SecretReadError::NotLoggedIn, "UserErrorMissingPermissionsOnSecretStore"),
+        (SecretReadError::Unreachable("so".to_owned()), "UserErrorInvalidSecretStore"),
+        (SecretReadError::NotUnderstood("so".to_owned()), "UserErrorInvalidSecretStore"),
         (SecretReadError::Malformed, "UserErrorInvalidSecret"),
     ] {
         let said = secret(&error, "https://kv.vault.azure.net/secrets/s", "principal");

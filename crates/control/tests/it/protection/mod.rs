@@ -1,6 +1,7 @@
 //! The data plane over REST, against a real PostgreSQL server.
 
 mod alerts;
+mod azure_key_vault;
 mod deletion;
 mod estate;
 mod guarded_restore;
