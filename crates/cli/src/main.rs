@@ -12,6 +12,7 @@
 mod args;
 mod commands;
 mod exit;
+mod hardening;
 mod logs;
 mod printer;
 mod progress;
@@ -29,6 +30,10 @@ use crate::{
 fn main() -> ExitCode {
     // Usage errors end here, with code 2.
     let arguments = Arguments::parse();
+    // The service asks its configuration first.
+    if !matches!(arguments.command, Command::Serve(_)) {
+        hardening::without_core_dumps();
+    }
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -75,6 +75,8 @@ pub struct Config {
     pub issuers: Vec<IssuerConfig>,
     /// Key vaults of Azure itself.
     pub key_vault_azure: AzureKeyVaultSettings,
+    /// The process may leave core dumps, with all secrets in them, and be looked into by others of its user.
+    pub core_dumps: bool,
     /// How long a token is good.
     pub token_lifetime: Duration,
     /// Bounds.
@@ -202,6 +204,7 @@ impl Config {
             alerts: AlertConfig::default(),
             issuers: Vec::new(),
             key_vault_azure: AzureKeyVaultSettings::default(),
+            core_dumps: false,
             token_lifetime: Duration::from_secs(3600),
             limits: Limits::default(),
             data_dir,

@@ -6,7 +6,7 @@ use clap::Args;
 use coffer_control::{Config, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{exit::Failure, logs, printer};
+use crate::{exit::Failure, hardening, logs, printer};
 
 /// Run the service.
 #[derive(Debug, Args)]
@@ -29,6 +29,10 @@ impl Serve {
             Config::load(&self.data_dir, self.config.as_deref()).map_err(Failure::usage)?;
         if let Some(listen) = self.listen {
             config.listen = listen;
+        }
+        // Before the first key is read.
+        if !config.core_dumps {
+            hardening::without_core_dumps();
         }
         // Before the start: a signal during it must not be lost.
         let mut signals = Signals::listen()?;

@@ -50,6 +50,26 @@ async fn it_is_ready_when_client_env_is_there_and_stops_on_sigterm() -> anyhow::
     Ok(())
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn it_leaves_no_core_dump_unless_told_to() -> anyhow::Result<()> {
+    let limit = |serving: &Serving| -> anyhow::Result<String> {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", serving.pid()))?;
+        let line = limits.lines().find(|line| line.starts_with("Max core file size"));
+        Ok(line.context("no such limit")?.split_whitespace().skip(4).collect::<Vec<_>>().join(" "))
+    };
+    let own = fs::read_to_string("/proc/self/limits")?;
+    let serving = Serving::start()?;
+    assert_eq!(limit(&serving)?, "0 0 bytes");
+    drop(serving);
+    let serving = Serving::start_with(&[("COFFER_CORE_DUMPS", "true")])?;
+    let kept = limit(&serving)?;
+    let inherited = own.lines().find(|line| line.starts_with("Max core file size"));
+    let inherited = inherited.context("no such limit")?.split_whitespace().skip(4);
+    assert_eq!(kept, inherited.collect::<Vec<_>>().join(" "));
+    Ok(())
+}
+
 #[test]
 fn a_data_directory_has_one_service() -> anyhow::Result<()> {
     let serving = Serving::start()?;

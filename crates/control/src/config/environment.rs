@@ -93,6 +93,7 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
         "COFFER_KEY_VAULT_AZURE_TIMEOUT_SECONDS" => {
             azure.timeout_seconds = Some(parse(name, value)?);
         }
+        "COFFER_CORE_DUMPS" => config.core_dumps = parse(name, value)?,
         "COFFER_METRICS_TOKEN" => config.metrics_token = Some(value.to_owned().into()),
         "COFFER_VERIFICATION_PERIOD_DAYS" => {
             config.verification_period_days = parse(name, value)?;

@@ -79,6 +79,7 @@ struct File {
     schedule: Schedule,
     alerts: Alerts,
     key_vault: KeyVault,
+    core_dumps: Option<bool>,
     tokens: Tokens,
     limits: FileLimits,
 }
@@ -239,6 +240,7 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
     }
     replace(&mut config.alerts.backup_late, file.alerts.backup_late_minutes.map(minutes));
     config.key_vault_azure = file.key_vault.azure;
+    replace(&mut config.core_dumps, file.core_dumps);
     if file.metrics.token.is_some() {
         config.metrics_token = file.metrics.token;
     }

@@ -317,7 +317,9 @@ fn key_vaults_of_azure_have_hosts_with_scopes_and_one_identity() {
     let config = from_variables(&[
         ("COFFER_KEY_VAULT_AZURE_TENANT_ID", "t"),
         ("COFFER_KEY_VAULT_AZURE_CLIENT_ID", "c"),
+        ("COFFER_CORE_DUMPS", "true"),
     ])
     .unwrap();
     assert_eq!(config.key_vault_azure.client_id.as_deref(), Some("c"));
+    assert!(config.core_dumps);
 }
