@@ -1,5 +1,6 @@
 //! The neighbouring providers: key vaults and secrets, servers, restore targets, roles.
 
+mod deleted_secret;
 mod key_vault;
 mod postgres_server;
 mod role;
