@@ -87,10 +87,12 @@ async fn each_time_of_each_schedule_is_begun_once_by_two_services() {
         estate.protect(&format!("pg-{name}"), &name).await;
     }
     // Rows of operations go after some weeks.
-    let (mut expected, mut all) = (0, BTreeMap::new());
+    let (mut expected, mut all, mut missed) = (0, BTreeMap::new(), 0);
     for round in 0..ROUNDS {
         // Of several weeks that nobody has looked, the newest time is made up for.
-        let weeks = Duration::from_secs(random(3) * 7 * 86_400);
+        let weeks = random(3);
+        missed += weeks * INSTANCES as u64;
+        let weeks = Duration::from_secs(weeks * 7 * 86_400);
         let until = estate.until_next_sunday() + weeks;
         let sunday_us = apps[0].clock.now_us() + i64::try_from(until.as_micros()).unwrap();
         for app in &apps {
@@ -110,6 +112,11 @@ async fn each_time_of_each_schedule_is_begun_once_by_two_services() {
         assert_eq!(all.len(), expected, "seed {seed}, round {round}: {begun:#?}");
         let newest = begun.keys().filter(|(_, at)| (at - sunday_us).abs() <= SECOND_US).count();
         assert_eq!(newest, INSTANCES, "seed {seed}, round {round}: {sunday_us} in {begun:#?}");
+        // Nor was any tried twice: while the first runs, the second would count as left out. Both services count together.
+        let counted = |name| estate.metric(name);
+        assert_eq!(counted("coffer_schedule_begun_total").await, Some(expected as u64));
+        let counted_missed = counted("coffer_schedule_missed_total").await.unwrap_or(0);
+        assert_eq!(counted_missed, missed, "seed {seed}, round {round}");
     }
     println!("{expected} backups begun in {ROUNDS} rounds, each by one of two services");
     other.stop().await;

@@ -63,7 +63,7 @@ impl Estate {
     }
 
     /// What `/metrics` says under that name, with its labels.
-    async fn metric(&self, name: &str) -> Option<u64> {
+    pub(super) async fn metric(&self, name: &str) -> Option<u64> {
         let metrics = self.harness.call(Method::GET, "/metrics", None).await.expect(200);
         let text = metrics.body.as_str().unwrap_or_default().to_owned();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
