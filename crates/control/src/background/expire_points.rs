@@ -20,7 +20,7 @@ use crate::app::dataprotection::restore::points_in_use;
 use crate::app::user_facing_error::store_failure;
 use crate::db::recovery_point::{RECOVERY_POINTS_PAGE_ROWS_MAX, RecoveryPoint, RecoveryPointRange};
 use crate::db::upkeep::Duty;
-use crate::db::{self, Executor, Resource};
+use crate::db::{self, Executor, ListPlace, Resource};
 use crate::error::Error;
 use crate::lease::{LeaseClaim, with_lease};
 use crate::operations::Failure;
@@ -114,8 +114,9 @@ pub(crate) async fn all_points<'e>(
 ) -> Result<Vec<RecoveryPoint>, Error> {
     let mut points = Vec::new();
     loop {
-        let skip = u32::try_from(points.len()).unwrap_or(u32::MAX);
-        let range = RecoveryPointRange { skip, ..RecoveryPointRange::default() };
+        let last: Option<&RecoveryPoint> = points.last();
+        let after = last.map(|point| ListPlace::behind(point.taken_us, &point.id));
+        let range = RecoveryPointRange { after: after.as_ref(), ..RecoveryPointRange::default() };
         let page = db::recovery_point::list(executor, repository, range).await?;
         let last = page.len() < RECOVERY_POINTS_PAGE_ROWS_MAX as usize;
         points.extend(page);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Executor, Tx};
+use super::{Executor, ListPlace, Tx};
 use crate::error::Error;
 
 /// Most rows that one page of a vault's jobs holds.
@@ -135,6 +135,15 @@ pub struct Job {
 }
 
 impl JobStatus {
+    /// All of them.
+    pub const ALL: [JobStatus; 5] = [
+        JobStatus::InProgress,
+        JobStatus::Completed,
+        JobStatus::CompletedWithWarnings,
+        JobStatus::Failed,
+        JobStatus::Cancelled,
+    ];
+
     /// Azure's word, which is also what the row holds.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -148,16 +157,10 @@ impl JobStatus {
     }
 
     fn parse(word: &str) -> Result<JobStatus, Error> {
-        [
-            JobStatus::InProgress,
-            JobStatus::Completed,
-            JobStatus::CompletedWithWarnings,
-            JobStatus::Failed,
-            JobStatus::Cancelled,
-        ]
-        .into_iter()
-        .find(|status| status.as_str() == word)
-        .ok_or_else(|| Error::internal(format!("unknown status of job {word}")))
+        JobStatus::ALL
+            .into_iter()
+            .find(|status| status.as_str() == word)
+            .ok_or_else(|| Error::internal(format!("unknown status of job {word}")))
     }
 }
 
@@ -211,21 +214,44 @@ pub async fn get_in_vault<'e>(
     row.as_ref().map(from_row).transpose()
 }
 
-/// The vault's jobs, newest first, after the first `skip` of them; at most [`JOBS_PAGE_ROWS_MAX`].
+/// Which jobs are asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JobRange<'a> {
+    /// Begun at this time or later, in microseconds since 1970.
+    pub from_us: Option<i64>,
+    /// Begun at this time or earlier.
+    pub to_us: Option<i64>,
+    /// That stand so.
+    pub status: Option<JobStatus>,
+    /// Of the instance with this key.
+    pub instance: Option<&'a str>,
+    /// Those behind this one in the order of the list: new ones, which come before all others, move no page.
+    pub after: Option<&'a ListPlace>,
+}
+
+/// The vault's jobs, newest first; at most [`JOBS_PAGE_ROWS_MAX`].
 ///
 /// # Errors
 /// The database fails.
 pub async fn list<'e>(
     executor: impl Executor<'e>,
     vault: &ResourceId,
-    skip: u32,
+    range: JobRange<'_>,
 ) -> Result<Vec<Job>, Error> {
+    let (after_us, after_id) = range.after.map_or((i64::MAX, ""), ListPlace::parts);
     let rows = sqlx::query(
-        "SELECT * FROM job WHERE vault_key = $1 ORDER BY started_us DESC, id LIMIT $2 OFFSET $3",
+        "SELECT * FROM job WHERE vault_key = $1 AND started_us >= $2 AND started_us <= $3 \
+         AND ($4 = '' OR status = $4) AND ($5 = '' OR instance_key = $5) \
+         AND (started_us < $6 OR (started_us = $6 AND id > $7)) ORDER BY started_us DESC, id LIMIT $8",
     )
     .bind(vault.key())
+    .bind(range.from_us.unwrap_or(i64::MIN))
+    .bind(range.to_us.unwrap_or(i64::MAX))
+    .bind(range.status.map_or("", JobStatus::as_str))
+    .bind(range.instance.unwrap_or_default())
+    .bind(after_us)
+    .bind(after_id)
     .bind(i64::from(JOBS_PAGE_ROWS_MAX))
-    .bind(i64::from(skip))
     .fetch_all(executor)
     .await?;
     rows.iter().map(from_row).collect()

@@ -13,6 +13,7 @@ pub mod audit;
 pub mod datasource_claim;
 pub mod deleted_secret;
 pub mod job;
+mod list_place;
 pub mod operation;
 pub mod principal;
 pub mod purge;
@@ -34,6 +35,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+pub use list_place::ListPlace;
 pub use resource::{
     NewResource, Page, Paged, Resource, resource_delete, resource_exists, resource_find_by_name,
     resource_get, resource_insert, resource_list, resource_list_all, resource_list_children,

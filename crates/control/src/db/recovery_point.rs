@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::{Executor, Tx, repository_size};
+use super::{Executor, ListPlace, Tx, repository_size};
 use crate::error::Error;
 
 /// Most rows that one page holds.
@@ -79,13 +79,13 @@ pub struct RecoveryPoint {
 
 /// Which recovery points are asked for.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RecoveryPointRange {
+pub struct RecoveryPointRange<'a> {
     /// Taken at this time or later.
     pub from_us: Option<i64>,
     /// Taken at this time or earlier.
     pub to_us: Option<i64>,
-    /// After the first so many.
-    pub skip: u32,
+    /// Those behind this one in the order of the list: new ones, which come before all others, move no page.
+    pub after: Option<&'a ListPlace>,
 }
 
 /// Adds a row, and what it has written to the size of the repository; the same one again changes nothing, since the step that adds
@@ -136,17 +136,19 @@ pub async fn get<'e>(
 pub async fn list<'e>(
     executor: impl Executor<'e>,
     repository: Uuid,
-    range: RecoveryPointRange,
+    range: RecoveryPointRange<'_>,
 ) -> Result<Vec<RecoveryPoint>, Error> {
+    let (after_us, after_id) = range.after.map_or((i64::MAX, ""), ListPlace::parts);
     let rows = sqlx::query(
         "SELECT * FROM recovery_point WHERE repository = $1 AND taken_us >= $2 AND taken_us <= $3 \
-         ORDER BY taken_us DESC, id LIMIT $4 OFFSET $5",
+         AND (taken_us < $4 OR (taken_us = $4 AND id > $5)) ORDER BY taken_us DESC, id LIMIT $6",
     )
     .bind(repository.to_string())
     .bind(range.from_us.unwrap_or(i64::MIN))
     .bind(range.to_us.unwrap_or(i64::MAX))
+    .bind(after_us)
+    .bind(after_id)
     .bind(i64::from(RECOVERY_POINTS_PAGE_ROWS_MAX))
-    .bind(i64::from(range.skip))
     .fetch_all(executor)
     .await?;
     rows.iter().map(from_row).collect()

@@ -2,11 +2,15 @@
 
 use coffer_azure::ResourceId;
 
-use super::{Call, errors, vault_require};
+use super::job_filter::JobFilter;
+use super::{Call, TimePage, errors, vault_require};
 use crate::app::App;
-use crate::db::job::{JOBS_PAGE_ROWS_MAX, Job};
-use crate::db::{self, Paged};
+use crate::db::job::{JOBS_PAGE_ROWS_MAX, Job, JobRange};
+use crate::db::{self, ListPlace, Paged};
 use crate::error::Error;
+
+/// How many pages of rows one request looks through for what no index tells.
+const SCANNED_PAGES_MAX: usize = 10;
 
 /// Reads a job of a vault.
 ///
@@ -24,18 +28,48 @@ pub async fn get(
         .ok_or_else(errors::resource_not_found)
 }
 
-/// The jobs of a vault, newest first, after the first `skip`.
+/// The jobs of a vault that the filter admits, newest first. The filter is read after the caller was authorized.
 ///
 /// # Errors
-/// Not allowed; the vault is absent; the database fails.
+/// Not allowed; the vault is absent; the filter is none; the database fails.
 pub async fn list(
     app: &App,
     call: Call<'_>,
     vault: &ResourceId,
-    skip: u32,
+    filter: impl FnOnce() -> Result<JobFilter, Error> + Send,
+    page: &TimePage,
 ) -> Result<Paged<Job>, Error> {
     call.authorize(app, "backupVaults/backupJobs/read", vault).await?;
+    let filter = filter()?;
     vault_require(app.db.read(), vault).await?;
-    let items = db::job::list(app.db.read(), vault, skip).await?;
-    Ok(super::skipped_page(items, skip, JOBS_PAGE_ROWS_MAX))
+    let items_max = page.items_max(JOBS_PAGE_ROWS_MAX);
+    let mut items = Vec::new();
+    let mut after = page.after.clone();
+    for _ in 0..SCANNED_PAGES_MAX {
+        let range = JobRange {
+            from_us: filter.from_us,
+            to_us: filter.to_us,
+            status: filter.status,
+            instance: filter.instance.as_deref(),
+            after: after.as_ref(),
+        };
+        let rows = db::job::list(app.db.read(), vault, range).await?;
+        let is_last = rows.len() < JOBS_PAGE_ROWS_MAX as usize;
+        for job in rows {
+            if !filter.admits(&job) {
+                after = Some(ListPlace::behind(job.started_us, &job.id));
+                continue;
+            }
+            if items.len() == items_max {
+                return Ok(Paged { items, next: after.map(|after| after.token()) });
+            }
+            after = Some(ListPlace::behind(job.started_us, &job.id));
+            items.push(job);
+        }
+        if is_last {
+            return Ok(Paged { items, next: None });
+        }
+    }
+    // A short page, maybe an empty one: the rest is asked for by its link.
+    Ok(Paged { items, next: after.map(|after| after.token()) })
 }

@@ -16,10 +16,12 @@ pub mod critical_operation;
 pub mod datasource;
 pub mod deleted_backup_instance;
 pub mod errors;
+mod filter_text;
 mod guarded;
 mod instance_request;
 pub mod instance_row;
 pub mod job;
+pub mod job_filter;
 pub mod job_resource;
 mod names;
 pub mod new_job;
@@ -53,7 +55,7 @@ use crate::db::{self, Executor, Tx};
 use crate::error::Error;
 use crate::operations::{self, NewJob, NewOperation, Operation, OperationKind};
 
-pub use crate::db::{Paged, Resource};
+pub use crate::db::{ListPlace, Paged, Resource};
 
 /// The provider's name in ids.
 pub const NAMESPACE: &str = "Microsoft.DataProtection";
@@ -176,9 +178,19 @@ pub(crate) fn location_of(vault: &Resource) -> String {
     vault.body.get("location").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// A page of rows that were read after the first `skip`, at most `rows_max` of them; a full one may have another behind it.
-fn skipped_page<T>(items: Vec<T>, skip: u32, rows_max: u32) -> Paged<T> {
-    let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
-    let next = (count >= rows_max).then(|| skip.saturating_add(count).to_string());
-    Paged { items, next }
+/// Which page of a list by time is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct TimePage {
+    /// The page begins behind this; at the beginning without.
+    pub after: Option<ListPlace>,
+    /// At most so many items; 0 for as many as a page may have.
+    pub rows_max: u32,
+}
+
+impl TimePage {
+    /// At most so many items, of so many that a page may have.
+    fn items_max(&self, page_rows_max: u32) -> usize {
+        let asked = if self.rows_max == 0 { page_rows_max } else { self.rows_max };
+        usize::try_from(asked.min(page_rows_max)).unwrap_or(usize::MAX)
+    }
 }

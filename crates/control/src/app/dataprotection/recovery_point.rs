@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use super::recovery_point_filter::RecoveryPointFilter;
 use super::state::{InstanceState, VaultState, read_state};
-use super::{Call, errors, instance_row, vault_require};
+use super::{Call, TimePage, errors, instance_row, vault_require};
 use crate::app::App;
 use crate::db::recovery_point::{RECOVERY_POINTS_PAGE_ROWS_MAX, RecoveryPoint, RecoveryPointRange};
-use crate::db::{self, Paged};
+use crate::db::{self, ListPlace, Paged};
 use crate::error::Error;
 
 /// The state of every recovery point: one that is not whole does not exist.
@@ -51,7 +51,7 @@ pub async fn get(
     Ok(of.show(point, newest.as_ref()))
 }
 
-/// The recovery points of an instance that the filter admits, newest first, after the first `skip`.
+/// The recovery points of an instance that the filter admits, newest first.
 ///
 /// # Errors
 /// Not allowed; absent; the database fails.
@@ -60,7 +60,7 @@ pub async fn list(
     call: Call<'_>,
     instance: &ResourceId,
     filter: impl FnOnce() -> Result<RecoveryPointFilter, Error> + Send,
-    skip: u32,
+    page: &TimePage,
 ) -> Result<Paged<ShownRecoveryPoint>, Error> {
     call.authorize(app, "backupVaults/backupInstances/recoveryPoints/read", instance).await?;
     let filter = filter()?;
@@ -68,13 +68,21 @@ pub async fn list(
     if filter.state.as_deref().is_some_and(|state| !state.eq_ignore_ascii_case(STATE)) {
         return Ok(Paged { items: Vec::new(), next: None });
     }
-    let range = RecoveryPointRange { from_us: filter.start_us, to_us: filter.end_us, skip };
-    let points = db::recovery_point::list(app.db.read(), of.repository, range).await?;
+    let range = RecoveryPointRange {
+        from_us: filter.start_us,
+        to_us: filter.end_us,
+        after: page.after.as_ref(),
+    };
+    let mut points = db::recovery_point::list(app.db.read(), of.repository, range).await?;
+    let is_last = points.len() < RECOVERY_POINTS_PAGE_ROWS_MAX as usize;
+    let items_max = page.items_max(RECOVERY_POINTS_PAGE_ROWS_MAX);
+    let is_whole = is_last && points.len() <= items_max;
+    points.truncate(items_max);
+    let last = points.last().map(|point| ListPlace::behind(point.taken_us, &point.id));
     let newest = db::recovery_point::newest(app.db.read(), of.repository).await?;
-    let page = super::skipped_page(points, skip, RECOVERY_POINTS_PAGE_ROWS_MAX);
     Ok(Paged {
-        items: page.items.into_iter().map(|point| of.show(point, newest.as_ref())).collect(),
-        next: page.next,
+        next: last.filter(|_| !is_whole).map(|last| last.token()),
+        items: points.into_iter().map(|point| of.show(point, newest.as_ref())).collect(),
     })
 }
 

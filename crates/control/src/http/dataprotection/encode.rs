@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Request;
 use crate::app::dataprotection::state::{InstanceState, read_state, without_state};
-use crate::app::dataprotection::{Paged, Resource};
+use crate::app::dataprotection::{ListPlace, Paged, Resource, TimePage};
 use crate::clock::SECOND_US;
 use crate::error::Error;
 use crate::http::ArmResponse;
@@ -98,21 +98,40 @@ pub(super) fn list_of<T, W: Serialize>(
     Ok(list(request, page, Value::clone))
 }
 
-/// The `$skipToken` of lists that are counted: how many items were given already.
+/// Which page of a list by time is asked for, by `$skipToken` and `$top`.
 ///
 /// # Errors
-/// It is none of ours.
-pub(super) fn skip(request: Request<'_>) -> Result<u32, Error> {
-    match request.req.query.get("$skiptoken").filter(|token| !token.is_empty()) {
-        None => Ok(0),
-        Some(token) => token.parse().map_err(|_| {
+/// A token that no such list has given.
+pub(super) fn time_page(request: Request<'_>) -> Result<TimePage, Error> {
+    let page = request.req.page();
+    let after = page.after.map(|token| {
+        ListPlace::parse(&token).ok_or_else(|| {
             Error::invalid(
                 "InvalidSkipToken",
                 format!("The $skipToken '{token}' is not one of this list."),
             )
             .with_target("$skipToken")
-        }),
-    }
+        })
+    });
+    Ok(TimePage { after: after.transpose()?, rows_max: page.rows_max })
+}
+
+/// The `$filter` of the request as `parse` reads it.
+///
+/// # Errors
+/// It cannot be read; the message says why.
+pub(super) fn filter<T>(
+    request: Request<'_>,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, Error> {
+    let text = request.req.query.get("$filter").unwrap_or_default();
+    parse(text).map_err(|reason| {
+        Error::invalid(
+            "InvalidFilterInQueryString",
+            format!("Invalid $filter '{text}' specified in the query string: {reason}."),
+        )
+        .with_target("$filter")
+    })
 }
 
 /// The absolute URL of what follows `after`, with the filter that the request had.

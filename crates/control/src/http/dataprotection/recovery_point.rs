@@ -20,24 +20,11 @@ pub(super) async fn get(request: Request<'_>) -> Result<ArmResponse, Error> {
 }
 
 pub(super) async fn list(request: Request<'_>) -> Result<ArmResponse, Error> {
-    let filter = || {
-        let text = request.req.query.get("$filter").unwrap_or_default();
-        parse_recovery_point_filter(text).map_err(|reason| {
-            Error::invalid(
-                "InvalidFilterInQueryString",
-                format!("Invalid $filter '{text}' specified in the query string: {reason}."),
-            )
-            .with_target("$filter")
-        })
-    };
-    let points = recovery_point::list(
-        request.app,
-        request.call(),
-        &request.instance()?,
-        filter,
-        encode::skip(request)?,
-    )
-    .await?;
+    let filter = || encode::filter(request, parse_recovery_point_filter);
+    let page = encode::time_page(request)?;
+    let points =
+        recovery_point::list(request.app, request.call(), &request.instance()?, filter, &page)
+            .await?;
     encode::list_of(request, points, |shown| Ok(resource(shown, RecoveryPointForm::List)))
 }
 

@@ -7,6 +7,7 @@ mod backup_vault;
 mod consent;
 mod critical_operations;
 mod everywhere;
+mod jobs;
 mod protection;
 mod published;
 mod recovery_points;

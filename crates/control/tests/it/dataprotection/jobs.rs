@@ -1,0 +1,132 @@
+//! Jobs as rows, without the work that makes them: filtered, and paged.
+
+use std::collections::BTreeMap;
+
+use coffer_control::db;
+use coffer_control::db::job::{Job, JobBody, JobKind, JobStatus};
+use serde_json::Value;
+
+use super::Scene;
+
+/// 2026-11-20T00:00:00Z in microseconds.
+const DAY_ONE: i64 = 1_795_132_800_000_000;
+const HOUR: i64 = 3_600_000_000;
+
+/// Adds jobs, an hour apart, of two instances in turn; each third has failed, each fourth is a restore.
+async fn add(s: &Scene, vault: &str, numbers: std::ops::Range<usize>) {
+    let app = s.h.service().app();
+    let mut tx = app.db.begin().await.unwrap();
+    for number in numbers {
+        let started_us = DAY_ONE + HOUR * i64::try_from(number).unwrap();
+        let job = Job {
+            id: format!("00000000-0000-0000-0000-{number:012}"),
+            status: if number % 3 == 0 { JobStatus::Failed } else { JobStatus::Completed },
+            started_us,
+            ended_us: Some(started_us + 1),
+            updated_us: started_us,
+            body: JobBody {
+                kind: if number % 4 == 0 { JobKind::Restore } else { JobKind::Backup },
+                activity_id: "a".into(),
+                vault: vault.into(),
+                instance: format!("{vault}/backupInstances/BI{}", number % 2),
+                friendly_name: "=HYPERLINK(\"x\")".into(),
+                policy: format!("{vault}/backupPolicies/p"),
+                datasource: format!(
+                    "/subscriptions/s/resourceGroups/g/providers/P.Q/s/s/d/{}",
+                    number % 2
+                ),
+                datasource_name: "<d> & \u{1}".into(),
+                datasource_type: "t".into(),
+                datasource_location: "l".into(),
+                datasource_set_name: None,
+                user_triggered: number % 5 == 0,
+                transferred_bytes: None,
+                source_bytes: None,
+                progress_percent: None,
+                phase: None,
+                target_recovery_point: None,
+                source_recovery_point: None,
+                recovery_destination: None,
+                details: BTreeMap::new(),
+                errors: Vec::new(),
+                warnings: Vec::new(),
+            },
+        };
+        db::job::insert(&mut tx, &job, "none").await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+fn numbers(list: &Value) -> Vec<usize> {
+    let jobs = list["value"].as_array().unwrap();
+    jobs.iter().map(|job| job["name"].as_str().unwrap()[24..].parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_filter_selects_what_it_says_and_nothing_else() {
+    let s = Scene::start().await;
+    let vault = s.make_vault("testBkpVault", "On").await;
+    add(&s, &vault, 0..30).await;
+    let of = |wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
+        (0..30).rev().filter(|n| wanted(*n)).collect()
+    };
+    let instance =
+        format!("backupInstanceId eq '{}'", format!("{vault}/backupInstances/bi1").to_uppercase());
+    let cases: [(&str, Vec<usize>); 9] = [
+        ("", of(&|_| true)),
+        ("status eq 'failed'", of(&|n| n % 3 == 0)),
+        ("operation eq 'ScheduledBackup'", of(&|n| n % 4 != 0 && n % 5 != 0)),
+        ("operation eq 'Backup'", of(&|n| n % 4 != 0 && n % 5 == 0)),
+        (
+            "operationCategory eq 'Restore' and status eq 'Completed'",
+            of(&|n| n % 4 == 0 && n % 3 != 0),
+        ),
+        (
+            "startTime ge '2026-11-20T03:00:00Z' and startTime lt '2026-11-20T06:00:00Z'",
+            vec![5, 4, 3],
+        ),
+        (&instance, of(&|n| n % 2 == 1)),
+        (
+            "dataSourceId eq '/Subscriptions/S/resourcegroups/g/providers/p.q/s/s/d/0' and isUserTriggered eq true",
+            of(&|n| n % 10 == 0),
+        ),
+        ("startTime gt '2026-11-21' and startTime lt '2026-11-20'", vec![]),
+    ];
+    for (filter, expected) in cases {
+        let query: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let list = s.get(&format!("{vault}/backupJobs?$filter={query}")).await.expect(200);
+        assert_eq!(numbers(&list.body), expected, "{filter}");
+        assert!(list.body.get("nextLink").is_none());
+    }
+    for filter in
+        ["status ne 'Failed'", "color eq 'red'", "status eq 'Failed' or status eq 'Completed'"]
+    {
+        let path = format!("{vault}/backupJobs?$filter={}", filter.replace(' ', "%20"));
+        let refused = s.get(&path).await.expect_error(400, "InvalidFilterInQueryString");
+        assert!(refused.body.to_string().contains(filter), "{:#}", refused.body);
+    }
+    s.h.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_a_filtered_list_are_whole_and_new_jobs_move_none() {
+    let s = Scene::start().await;
+    let vault = s.make_vault("testBkpVault", "On").await;
+    add(&s, &vault, 0..30).await;
+    let mut path = format!("{vault}/backupJobs?$top=3&$filter=operation%20eq%20'Restore'");
+    let (mut seen, mut added) = (Vec::new(), 30);
+    loop {
+        let page = s.get(&path).await.expect(200);
+        seen.extend(numbers(&page.body));
+        add(&s, &vault, added..added + 2).await;
+        added += 2;
+        match page.body["nextLink"].as_str() {
+            Some(next) => path = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(seen, [28, 24, 20, 16, 12, 8, 4, 0]);
+    assert_eq!(added, 36, "three pages");
+    s.get(&format!("{vault}/backupJobs?$skipToken=1")).await.expect_error(400, "InvalidSkipToken");
+    s.h.stop().await;
+}
