@@ -19,6 +19,7 @@ pub mod datasource;
 pub mod decode;
 pub mod deleted_backup_instance;
 pub mod duration;
+pub mod export_jobs;
 pub mod identity;
 pub mod key_vault;
 pub mod lifecycle;
@@ -69,6 +70,7 @@ pub use deleted_backup_instance::{
     DeletedBackupInstance, DeletedBackupInstanceObjectType, DeletedBackupInstanceResource,
     DeletionInfo,
 };
+pub use export_jobs::ExportJobsResult;
 pub use identity::{DppIdentityDetails, IdentityDetails, IdentityType};
 pub use lifecycle::{
     AbsoluteDeleteOption, CopyOnExpiryOption, CopyOption, CustomCopyOption, DeleteOption,

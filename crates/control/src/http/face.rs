@@ -85,6 +85,10 @@ pub(super) async fn dispatch(
             require_get(method)?;
             Ok(metadata::instance_discovery(&front.app))
         }
+        Route::Export { id, file } => {
+            require_get(method)?;
+            dataprotection::download_export(&front.app, &id, &file, &incoming.query).await
+        }
         Route::Token(tenant) => oauth::token(front, incoming, &tenant).await,
         Route::Secrets { vault } => secrets(front, incoming, vault.as_deref()).await,
         Route::Arm(route) => arm(front, incoming, route).await,

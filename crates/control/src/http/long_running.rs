@@ -34,6 +34,8 @@ pub enum Announce {
     Action,
     /// Status below the vault, result below the instance: PUT of an existing instance.
     InstanceUpdate,
+    /// Only the result, below the vault's jobs: POST of an export of jobs.
+    Export,
     /// Status below the group's location, result below the subscription's: DELETE of a vault.
     VaultDeletion,
 }
@@ -59,6 +61,7 @@ pub fn announce(
         Announce::InstanceUpdate => response
             .with_header(ASYNC_OPERATION, &place.vault_status())
             .with_header(LOCATION, &place.instance_results()),
+        Announce::Export => response.with_header(LOCATION, &place.export()),
         Announce::VaultDeletion => response
             .with_header(ASYNC_OPERATION, &place.group_location_status())
             .with_header(LOCATION, &place.location(OperationPart::Results)),
@@ -201,7 +204,8 @@ fn result_resource(operation: &Operation) -> Option<ResourceId> {
         | OperationKind::Backup
         | OperationKind::ValidateRestore
         | OperationKind::Restore
-        | OperationKind::DeleteInstance => None,
+        | OperationKind::DeleteInstance
+        | OperationKind::ExportJobs => None,
     }
 }
 
@@ -261,6 +265,16 @@ impl<'a> Place<'a> {
 
     fn vault_results(&self) -> String {
         self.url(self.operation.vault.as_str(), OperationPart::Results)
+    }
+
+    fn export(&self) -> String {
+        format!(
+            "{}{}/backupJobs/operations/{}?api-version={}",
+            self.endpoint,
+            self.operation.vault,
+            self.operation.id,
+            self.api_version.as_str()
+        )
     }
 
     fn instance_results(&self) -> String {

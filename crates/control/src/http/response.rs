@@ -1,5 +1,6 @@
 //! What a provider answers.
 
+use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -16,8 +17,8 @@ pub struct ArmResponse {
     pub headers: HeaderMap,
     /// None means no body at all, not `null`.
     pub body: Option<Value>,
-    /// A body that is no JSON: its content type and text.
-    pub(super) raw: Option<(&'static str, String)>,
+    /// A body that is no JSON value: its content type and bytes.
+    pub(super) raw: Option<(&'static str, Bytes)>,
 }
 
 impl ArmResponse {
@@ -33,7 +34,12 @@ impl ArmResponse {
 
     /// A status with a text that is no JSON.
     pub(super) fn text(status: StatusCode, content_type: &'static str, text: String) -> Self {
-        Self { raw: Some((content_type, text)), ..Self::empty(status) }
+        Self { raw: Some((content_type, text.into())), ..Self::empty(status) }
+    }
+
+    /// 200 with a file.
+    pub(super) fn file(content_type: &'static str, bytes: Vec<u8>) -> Self {
+        Self { raw: Some((content_type, bytes.into())), ..Self::empty(StatusCode::OK) }
     }
 
     /// 200 with a body.

@@ -33,6 +33,8 @@ pub(super) enum Route {
     InstanceDiscovery,
     /// A key vault's data plane: by host name, or the default vault on the endpoint's own host.
     Secrets { vault: Option<String> },
+    /// `/exports/{operationId}/{file}`.
+    Export { id: String, file: String },
     /// Resource Manager.
     Arm(ArmRoute),
 }
@@ -101,6 +103,7 @@ pub(super) fn route(segments: &[String], vault_host: Option<String>) -> Route {
         ["healthz"] => Route::Health,
         ["metrics"] => Route::Metrics,
         ["metadata", "endpoints"] => Route::MetadataEndpoints,
+        ["exports", _, _] => Route::Export { id: segments[1].clone(), file: segments[2].clone() },
         ["secrets" | "deletedsecrets", ..] => Route::Secrets { vault: None },
         // What follows the authority announced as `…/adfs` is asked with and without a tenant.
         ["adfs", rest @ ..] => oauth(rest, "adfs").unwrap_or(Route::Arm(ArmRoute::Unknown)),

@@ -305,9 +305,10 @@ fn encode(outcome: Result<ArmResponse, Error>, ids: &RequestIds) -> Response {
     }
     let text = match response.raw.take() {
         Some(raw) => Some(raw),
-        None => {
-            response.body.as_ref().map(|body| ("application/json; charset=utf-8", body.to_string()))
-        }
+        None => response
+            .body
+            .as_ref()
+            .map(|body| ("application/json; charset=utf-8", body.to_string().into())),
     };
     let mut out = Response::new(Body::empty());
     *out.status_mut() = response.status;

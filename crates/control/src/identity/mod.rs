@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod certificate;
+pub mod download;
 pub mod federation;
 pub mod principal;
 pub mod sealing;

@@ -36,6 +36,8 @@ pub enum OperationKind {
     DeleteInstance,
     /// A softly deleted instance comes back.
     Undelete,
+    /// The jobs of the vault as they are now can be downloaded.
+    ExportJobs,
 }
 
 /// Operations wait only for others of their lane, so that a stop of protection never queues behind long backups.
@@ -49,7 +51,7 @@ pub enum Lane {
 
 impl OperationKind {
     /// All kinds, in the order of the enum.
-    pub const ALL: [OperationKind; 15] = [
+    pub const ALL: [OperationKind; 16] = [
         OperationKind::CreateVault,
         OperationKind::UpdateVault,
         OperationKind::DeleteVault,
@@ -65,6 +67,7 @@ impl OperationKind {
         OperationKind::ResumeBackups,
         OperationKind::DeleteInstance,
         OperationKind::Undelete,
+        OperationKind::ExportJobs,
     ];
 
     /// The name in the metadata database, in logs and in crash points.
@@ -85,6 +88,7 @@ impl OperationKind {
             OperationKind::ResumeBackups => "resume_backups",
             OperationKind::DeleteInstance => "delete_instance",
             OperationKind::Undelete => "undelete",
+            OperationKind::ExportJobs => "export_jobs",
         }
     }
 

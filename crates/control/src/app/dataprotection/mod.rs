@@ -21,6 +21,7 @@ mod guarded;
 mod instance_request;
 pub mod instance_row;
 pub mod job;
+pub mod job_export;
 pub mod job_filter;
 pub mod job_resource;
 mod names;

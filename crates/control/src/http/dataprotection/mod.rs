@@ -16,6 +16,8 @@ mod resource_guard;
 mod resource_guard_proxy;
 mod unsupported;
 
+pub(super) use job::download as download_export;
+
 use std::sync::Arc;
 
 use coffer_azure::ResourceId;
@@ -218,7 +220,12 @@ impl<'a> Request<'a> {
 
             (&Method::GET, ["backupjobs"]) => job::list(self).await,
             (&Method::GET, ["backupjobs", _]) => job::get(self).await,
-            (_, ["backupjobs"] | ["backupjobs", _]) => Err(self.method_not_allowed("GET")),
+            (&Method::GET, ["backupjobs", "operations", _]) => job::export_result(self).await,
+            (_, ["backupjobs"] | ["backupjobs", _] | ["backupjobs", "operations", _]) => {
+                Err(self.method_not_allowed("GET"))
+            }
+            (&Method::POST, ["exportbackupjobs"]) => job::export(self).await,
+            (_, ["exportbackupjobs"]) => Err(self.method_not_allowed("POST")),
 
             (&Method::GET, ["operationstatus", _]) => operation::status(self, 3).await,
             (&Method::GET, ["operationresults", _]) => operation::results(self, 3).await,

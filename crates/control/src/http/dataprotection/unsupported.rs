@@ -15,8 +15,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("locations/*/fetchcrossregionrestorejob", "Cross-region restore"),
     ("locations/*/fetchcrossregionrestorejobs", "Cross-region restore"),
     ("locations/*/fetchsecondaryrecoverypoints", "Cross-region restore"),
-    ("backupvaults/*/exportbackupjobs", "Exporting jobs"),
-    ("backupvaults/*/backupjobs/operations/*", "Exporting jobs"),
     ("backupvaults/*/backupinstances/*/rehydrate", "Rehydration from an archive tier"),
     ("backupvaults/*/backupinstances/*/findrestorabletimeranges", "Restore to a point in time"),
     (
@@ -71,7 +69,7 @@ mod tests {
             rest: rest.iter().map(|segment| (*segment).to_owned()).collect(),
         };
         assert_eq!(
-            path(&scope(&["BackupVaults", "v", "exportBackupJobs"])).code,
+            path(&scope(&["Locations", "x", "crossRegionRestore"])).code,
             "OperationNotSupported"
         );
         assert_eq!(
@@ -79,7 +77,7 @@ mod tests {
             "OperationNotSupported"
         );
         assert_eq!(
-            path(&scope(&["backupVaults", "v", "exportBackupJobs", "x"])).code,
+            path(&scope(&["locations", "x", "crossRegionRestore", "y"])).code,
             "InvalidResourceType"
         );
         assert_eq!(path(&scope(&["widgets"])).code, "InvalidResourceType");

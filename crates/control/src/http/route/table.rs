@@ -12,6 +12,8 @@ use http::Method;
 pub enum Access {
     /// Nothing: clients ask before they have a token.
     Anybody,
+    /// An address that was signed for one thing.
+    Link,
     /// A token of anybody; the answer has what its caller may see.
     Token,
     /// Any role at the scope, above it or below it; the answer has what its caller may see.
@@ -56,7 +58,8 @@ impl RouteRow {
 pub(in crate::http) fn lists(method: &Method, template: &str) -> bool {
     // Where a reading is served without a token, so is its head.
     let is_like = |row: &RouteRow| {
-        row.method == method.as_str() || (row.access == Access::Anybody && *method == Method::HEAD)
+        let is_open = matches!(row.access, Access::Anybody | Access::Link);
+        row.method == method.as_str() || (is_open && *method == Method::HEAD)
     };
     ROUTES.iter().any(|row| is_like(row) && row.template() == template)
 }
@@ -88,6 +91,9 @@ pub const ROUTES: &[RouteRow] = &[
     root("GET", "/{tenant}/.well-known/openid-configuration", Access::Anybody),
     root("GET", "/{tenant}/discovery/keys", Access::Anybody),
     root("GET", "/{tenant}/discovery/instance", Access::Anybody),
+
+    // What is downloaded by links.
+    root("GET", "/exports/{name}/{file}", Access::Link),
 
     // A key vault's data.
     root("GET", "/secrets", Access::Actions),
@@ -198,6 +204,8 @@ pub const ROUTES: &[RouteRow] = &[
     group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/operationResults/{name}"),
     group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupJobs"),
     group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupJobs/{name}"),
+    group("POST", "/providers/Microsoft.DataProtection/backupVaults/{name}/exportBackupJobs"),
+    group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupJobs/operations/{name}"),
     group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupPolicies"),
     group("PUT", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupPolicies/{name}"),
     group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupPolicies/{name}"),

@@ -22,6 +22,7 @@ const WORDS: &[&str] = &[
     "deletedBackupInstances",
     "deletedSecrets",
     "flexibleServers",
+    "exportBackupJobs",
     "locations",
     "operationResults",
     "operationStatus",
@@ -59,6 +60,7 @@ pub(in crate::http) fn template(route: &Route, segments: &[String]) -> String {
         Route::Token(_) => "/{tenant}/oauth2/token".to_owned(),
         Route::OpenIdConfiguration(_) => "/{tenant}/.well-known/openid-configuration".to_owned(),
         Route::SigningKeys => "/{tenant}/discovery/keys".to_owned(),
+        Route::Export { .. } => "/exports/{name}/{file}".to_owned(),
         Route::InstanceDiscovery => "/{tenant}/discovery/instance".to_owned(),
         // A type, a name, then the version or a word.
         Route::Secrets { .. } => match segments {
@@ -99,10 +101,24 @@ fn arm(route: &ArmRoute) -> String {
                 (None, None, _) => "",
             };
             let namespace = word(&scope.namespace).unwrap_or("{namespace}");
-            return format!("{above}/providers/{namespace}{}", alternating(&scope.rest));
+            return format!("{above}/providers/{namespace}{}", of_provider(&scope.rest));
         }
     };
     text.to_owned()
+}
+
+/// What follows the namespace. Exports of jobs stand where the names of jobs stand.
+fn of_provider(rest: &[String]) -> String {
+    match rest {
+        [vaults, _, jobs, operations, _]
+            if [(vaults, "backupVaults"), (jobs, "backupJobs"), (operations, "operations")]
+                .iter()
+                .all(|(segment, expected)| segment.eq_ignore_ascii_case(expected)) =>
+        {
+            "/backupVaults/{name}/backupJobs/operations/{name}".to_owned()
+        }
+        _ => alternating(rest),
+    }
 }
 
 /// Types and names by turns, beginning with a type.

@@ -7,6 +7,7 @@ mod data_run;
 mod datasource_access;
 mod delete_instance;
 mod delete_vault;
+mod export_jobs;
 mod files_target;
 mod instance_repository;
 mod job_monitor;
@@ -58,6 +59,7 @@ fn saga(app: &Arc<App>, kind: OperationKind) -> Arc<dyn Saga> {
         | OperationKind::ResumeBackups => Arc::new(change_protection::ChangeProtection),
         OperationKind::DeleteInstance => Arc::new(delete_instance::DeleteInstance { app }),
         OperationKind::Undelete => Arc::new(undelete_instance::UndeleteInstance { app }),
+        OperationKind::ExportJobs => Arc::new(export_jobs::ExportJobs),
     }
 }
 
@@ -84,6 +86,7 @@ pub(crate) fn saga_points(kind: OperationKind) -> SagaPoints {
         | OperationKind::ResumeBackups => (change_protection::STEPS, &[]),
         OperationKind::DeleteInstance => (delete_instance::STEPS, &[]),
         OperationKind::Undelete => (undelete_instance::STEPS, &[]),
+        OperationKind::ExportJobs => (export_jobs::STEPS, &[]),
     };
     SagaPoints { steps, inner_points }
 }

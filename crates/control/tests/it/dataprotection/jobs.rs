@@ -1,9 +1,10 @@
-//! Jobs as rows, without the work that makes them: filtered, and paged.
+//! Jobs as rows, without the work that makes them: filtered, paged, and exported.
 
 use std::collections::BTreeMap;
 
 use coffer_control::db;
 use coffer_control::db::job::{Job, JobBody, JobKind, JobStatus};
+use reqwest::Method;
 use serde_json::Value;
 
 use super::Scene;
@@ -105,6 +106,83 @@ async fn a_filter_selects_what_it_says_and_nothing_else() {
         let refused = s.get(&path).await.expect_error(400, "InvalidFilterInQueryString");
         assert!(refused.body.to_string().contains(filter), "{:#}", refused.body);
     }
+    s.h.stop().await;
+}
+
+/// The blob that a result names, without a token.
+async fn download(s: &Scene, result: &Value, url: &str, key: &str) -> reqwest::Response {
+    let url = format!("{}?{}", result[url].as_str().unwrap(), result[key].as_str().unwrap());
+    s.h.client().get(url).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn jobs_are_exported_and_downloaded_by_links_that_end() {
+    let s = Scene::start().await;
+    let vault = s.make_vault("testBkpVault", "On").await;
+    add(&s, &vault, 0..3).await;
+    let export = format!("{vault}/exportBackupJobs");
+    let nobody = s.h.user("nobody").await;
+    s.h.call_as(&nobody, Method::POST, &export, None)
+        .await
+        .expect_error(403, "AuthorizationFailed");
+    let posted = s.post(&export, None).await.expect(202);
+    assert_eq!((posted.header("azure-asyncoperation"), posted.header("retry-after")), ("", "1"));
+    let location = posted.header("location").to_owned();
+    assert!(location.contains(&format!("{vault}/backupJobs/operations/")), "{location}");
+    s.h.call_as(&nobody, Method::GET, &location, None)
+        .await
+        .expect_error(403, "AuthorizationFailed");
+    let deadline = std::time::Instant::now() + crate::harness::DEADLINE;
+    let result = loop {
+        let got = s.get(&location).await;
+        if got.status != 202 {
+            break got.expect(200).body;
+        }
+        assert_eq!(got.header("location"), location);
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    // Begun later: not in it, however late it is downloaded.
+    let begun_s = s.h.service().app().clock.now_seconds();
+    add(
+        &s,
+        &vault,
+        usize::try_from((begun_s + 7200 - DAY_ONE / 1_000_000) / 3600).map_or(3..3, |n| n..n + 1),
+    )
+    .await;
+    let json = download(&s, &result, "blobUrl", "blobSasKey").await;
+    assert_eq!(json.status(), 200);
+    assert_eq!(json.headers()["content-disposition"], "attachment; filename=\"backupJobs.json\"");
+    let exported: Value = json.json().await.unwrap();
+    let listed = s.get(&format!("{vault}/backupJobs")).await.expect(200).body;
+    let expected: Vec<Value> = exported.as_array().unwrap().clone();
+    assert_eq!(numbers(&serde_json::json!({ "value": expected })), [2, 1, 0]);
+    for job in &expected {
+        let name = job["name"].as_str().unwrap();
+        let got = s.get(&format!("{vault}/backupJobs/{name}")).await.expect(200);
+        assert_eq!(*job, got.body, "each as a GET has it");
+    }
+    assert!(listed["value"].as_array().unwrap().len() > 3);
+
+    let workbook = download(&s, &result, "excelFileBlobUrl", "excelFileBlobSasKey").await;
+    let bytes = workbook.bytes().await.unwrap();
+    assert!(bytes.starts_with(b"PK\x03\x04"));
+    let text = String::from_utf8_lossy(&bytes);
+    assert_eq!(text.matches("<row>").count(), 4, "headings and three jobs");
+    assert!(text.contains("&lt;d&gt; &amp; \u{fffd}") && text.contains("=HYPERLINK"), "{text}");
+
+    // The one link does not open the other file, nor another export; and it ends.
+    let refused = download(&s, &result, "excelFileBlobUrl", "blobSasKey").await;
+    assert_eq!(refused.status(), 403);
+    let again = s.post(&export, None).await.expect(202);
+    let id =
+        again.header("location").rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
+    let other = format!("{}/exports/{id}/backupJobs.json", s.h.endpoint);
+    let url = format!("{other}?{}", result["blobSasKey"].as_str().unwrap());
+    assert_eq!(s.h.client().get(url).send().await.unwrap().status(), 403);
+    assert_eq!(s.h.client().get(other).send().await.unwrap().status(), 403);
+    s.h.service().app().clock.advance(std::time::Duration::from_secs(3601));
+    assert_eq!(download(&s, &result, "blobUrl", "blobSasKey").await.status(), 403);
     s.h.stop().await;
 }
 

@@ -17,8 +17,6 @@ const UNSERVED: &[&str] = &[
     "BackupInstances_TriggerCrossRegionRestore",
     "BackupInstances_TriggerRehydrate",
     "BackupInstances_ValidateCrossRegionRestore",
-    "ExportJobsOperationResult_Get",
-    "ExportJobs_Trigger",
     "FetchCrossRegionRestoreJob_Get",
     "FetchCrossRegionRestoreJobs_List",
     "FetchSecondaryRecoveryPoints_List",

@@ -142,6 +142,7 @@ impl Asked {
                 "{subscription}" => names.subscription.clone(),
                 "{group}" => names.group.clone(),
                 "{namespace}" => "Microsoft.DataProtection".to_owned(),
+                "{file}" => "backupJobs.json".to_owned(),
                 "{type}" => "dppModifyPolicy".to_owned(),
                 "{version}" => "0af7651916cd43dd8448eb211c80319c".to_owned(),
                 "{name}" => names.name(kind),

@@ -171,7 +171,7 @@ fn refused_action(answer: &Answer) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_by_everybody_who_may_not() {
     let mut matrix = Matrix::start().await;
-    let (mut anybody, mut token, mut reach, mut actions) = (0, 0, 0, 0);
+    let (mut anybody, mut links, mut token, mut reach, mut actions) = (0, 0, 0, 0, 0);
     for row in ROUTES {
         let asked = Asked::new(row, &matrix.present, &matrix.present);
         if row.access == Access::Anybody {
@@ -185,12 +185,27 @@ async fn every_route_by_everybody_who_may_not() {
             matrix.checks += 1;
             continue;
         }
+        if row.access == Access::Link {
+            // A token does not help, nor does its lack hurt: what counts is the signature.
+            let url = matrix.h.url(&asked.path);
+            for signature in ["", "&se=99999999999&sig=x"] {
+                let url = format!("{url}{signature}");
+                let request = matrix.h.client().request(asked.method.clone(), &url);
+                matrix.h.send(request).await.expect_error(403, "AuthenticationFailed");
+                let request = matrix.h.client().request(asked.method.clone(), &url);
+                let request = request.bearer_auth(&matrix.h.owner.token);
+                matrix.h.send(request).await.expect_error(403, "AuthenticationFailed");
+                matrix.checks += 2;
+            }
+            links += 1;
+            continue;
+        }
         matrix.unauthenticated(&asked).await;
         let absent = Names::absent(&matrix.present);
         matrix.unauthenticated(&Asked::new(row, &absent, &matrix.present)).await;
         let nobody = matrix.nobody.clone();
         match row.access {
-            Access::Anybody => {}
+            Access::Anybody | Access::Link => {}
             Access::Token => {
                 let answer = matrix.ask(&nobody, &asked).await;
                 assert!(answer.status == 200 || answer.status == 404, "{:#}", answer.body);
@@ -216,7 +231,7 @@ async fn every_route_by_everybody_who_may_not() {
         }
     }
     println!(
-        "{} routes: {anybody} for anybody, {token} with a token, {reach} with any role, {actions} with actions; {} pairs of a \
+        "{} routes: {anybody} for anybody, {links} by a link, {token} with a token, {reach} with any role, {actions} with actions; {} pairs of a \
          route and an action; {} checks",
         ROUTES.len(),
         matrix.pairs,
