@@ -29,6 +29,7 @@ pub mod postgres_server;
 pub mod recovery_point;
 pub mod resource_guard;
 pub mod resource_id;
+pub mod restorable_time_ranges;
 pub mod restore_request;
 pub mod role;
 pub mod storage_account;
@@ -90,6 +91,10 @@ pub use resource_guard::{
     ResourceGuardResource, UnlockDeleteRequest, UnlockDeleteResponse,
 };
 pub use resource_id::{ResourceId, ResourceIdError};
+pub use restorable_time_ranges::{
+    AzureBackupFindRestorableTimeRangesRequest, AzureBackupFindRestorableTimeRangesResponse,
+    AzureBackupFindRestorableTimeRangesResponseResource, RestorableTimeRange,
+};
 pub use restore_request::{
     AzureBackupRecoveryPointBasedRestoreRequest, AzureBackupRecoveryTimeBasedRestoreRequest,
     AzureBackupRehydrationRequest, AzureBackupRestoreRequest,

@@ -46,6 +46,31 @@ pub async fn list<'e>(
         .collect()
 }
 
+/// The keys of the instances whose datasource is this resource or lies in it, in their order, behind `after`; at most `rows_max`.
+///
+/// # Errors
+/// The database fails.
+pub async fn instances_within<'e>(
+    executor: impl Executor<'e>,
+    resource: &ResourceId,
+    after: &str,
+    rows_max: u32,
+) -> Result<Vec<String>, Error> {
+    // What lies in it begins with its id and a slash; '0' is the next character.
+    let rows = sqlx::query(
+        "SELECT instance FROM datasource_claims WHERE (datasource = $1 OR (datasource > $2 AND datasource < $3)) \
+         AND instance > $4 ORDER BY instance LIMIT $5",
+    )
+    .bind(resource.key())
+    .bind(format!("{}/", resource.key()))
+    .bind(format!("{}0", resource.key()))
+    .bind(after)
+    .bind(i64::from(rows_max))
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(|row| Ok(row.try_get("instance")?)).collect()
+}
+
 /// Makes `instance` the holder of the datasource. The caller has seen in the same transaction that nobody else is.
 ///
 /// # Errors

@@ -201,10 +201,7 @@ async fn update(
     let now_us = app.clock.now_us();
     let current = instance_row::datasource_of(&existing)?;
     if current != requested.datasource {
-        return Err(errors::invalid_input(format!(
-            "The datasource of a backup instance cannot be changed; that of '{}' is '{current}'.",
-            existing.id.name()
-        )));
+        return Err(errors::other_datasource(&existing.id, &current));
     }
     let before = instance_row::state_of(&existing);
     let mut state: InstanceState = read_state(&existing.body)?;

@@ -8,6 +8,24 @@ use coffer_azure::ResourceId;
 use super::critical_operation::CriticalOperation;
 use crate::error::{Error, ErrorKind, InnerError};
 
+/// A vault is to be made of a deleted one.
+pub fn no_deleted_vault(id: &str) -> Error {
+    // An echo of a header: short.
+    let shown: String = id.chars().take(300).collect();
+    invalid_input(format!(
+        "There is no deleted Backup vault '{shown}': only a vault without backup instances can be deleted, and it is gone then. Without the \
+         header x-ms-deleted-vault-id a new one is made."
+    ))
+}
+
+/// A request would give an instance another datasource.
+pub fn other_datasource(instance: &ResourceId, current: &ResourceId) -> Error {
+    invalid_input(format!(
+        "The datasource of a backup instance cannot be changed; that of '{}' is '{current}'.",
+        instance.name()
+    ))
+}
+
 /// The code for everything that is wrong with a body's contents.
 const INVALID_INPUT: &str = "BMSUserErrorInvalidInput";
 /// The inner code where Azure has none that is finer.

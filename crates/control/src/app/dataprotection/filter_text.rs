@@ -1,4 +1,4 @@
-//! The part of OData's `$filter` that lists of jobs and recovery points read: comparisons of a field with a value, joined by `and`.
+//! The part of `OData`'s `$filter` that lists of jobs and recovery points read: comparisons of a field with a value, joined by `and`.
 //!
 //! Anything else is an error that says what was not understood, never a filter that silently selects something different. Pure: no
 //! clock, no I/O.

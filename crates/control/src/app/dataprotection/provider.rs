@@ -116,6 +116,21 @@ pub const OPERATIONS: &[ProviderOperation] = &[
         "Deleted Backup Instances",
         "Undelete a soft deleted Backup Instance",
     ),
+    op(
+        "backupVaults/backupInstances/findRestorableTimeRanges/action",
+        "Backup Instances",
+        "Find the ranges of time to which a Backup Instance can be restored",
+    ),
+    op(
+        "backupVaults/backupInstances/rehydrate/action",
+        "Backup Instances",
+        "Bring a Recovery Point back from the archive",
+    ),
+    op(
+        "backupVaults/backupInstances/validateForModifyBackup/action",
+        "Backup Instances",
+        "Validate a change of a Backup Instance",
+    ),
     op("backupVaults/backupJobs/read", "Backup Jobs", "Read Backup Jobs"),
     op(
         "backupVaults/backupResourceGuardProxies/read",
@@ -163,6 +178,8 @@ pub const OPERATIONS: &[ProviderOperation] = &[
         "Approve a critical operation that a Resource Guard protects",
     ),
     op("locations/operationStatus/read", "Operations", "Read the status of an operation"),
+    op("locations/deletedVaults/read", "Backup Vaults", "Read deleted Backup Vaults"),
+    op("operationStatus/read", "Operations", "Read the status of an operation"),
     op("locations/operationResults/read", "Operations", "Read the result of an operation"),
     op(
         "locations/checkNameAvailability/action",

@@ -1,9 +1,13 @@
-//! `validateForBackup`: what can be said at once is said at once; everything else is an operation without effect.
+//! `validateForBackup` and `validateForModifyBackup`: what can be said at once is said at once; everything else is an operation
+//! without effect.
 
-use coffer_azure::{ResourceId, ValidateForBackupRequest};
+use coffer_azure::{ResourceId, ValidateForBackupRequest, ValidateForModifyBackupRequest};
 
 use super::datasource::{self, ClaimFor};
-use super::{Call, Wanted, backup_policy, instance_request, vault_require_usable};
+use super::protection_state::{Decision, InstanceAction, decide};
+use super::{
+    Call, Wanted, backup_policy, errors, instance_request, instance_row, vault_require_usable,
+};
 use crate::app::App;
 use crate::error::Error;
 use crate::operations::{Operation, OperationKind, ValidateForBackupInput};
@@ -25,6 +29,40 @@ pub async fn validate_for_backup(
     let vault = vault_require_usable(&mut tx, vault).await?;
     datasource::require_free(&mut tx, None, &vault.id, &requested.datasource, ClaimFor::Protect)
         .await?;
+    backup_policy::require(&mut tx, &requested.policy).await?;
+    let input = ValidateForBackupInput { backup_instance: requested.properties };
+    let wanted = Wanted::of_vault(OperationKind::ValidateForBackup).with_input(&input)?;
+    let operation = call.begin(&mut tx, &vault, wanted, now_us).await?;
+    tx.commit().await?;
+    app.executor.wake();
+    Ok(operation)
+}
+
+/// Begins the checks for an instance as a PUT would change it. `body` is read after the caller was authorized.
+///
+/// # Errors
+/// Not allowed; not usable; the instance is absent, or in a state that allows no change; another datasource; the database fails.
+pub async fn validate_for_modify_backup(
+    app: &App,
+    call: Call<'_>,
+    id: &ResourceId,
+    body: impl FnOnce() -> Result<ValidateForModifyBackupRequest, Error> + Send,
+) -> Result<Operation, Error> {
+    call.authorize(app, "backupVaults/backupInstances/validateForModifyBackup/action", id).await?;
+    let vault = id.parent().ok_or_else(errors::resource_not_found)?;
+    let requested = instance_request::check(body()?.backup_instance, &vault)?;
+    let now_us = app.clock.now_us();
+    let mut tx = app.begin(call.caller).await?;
+    let vault = vault_require_usable(&mut tx, &vault).await?;
+    let existing = instance_row::require(&mut *tx, id).await?;
+    let current = instance_row::datasource_of(&existing)?;
+    if current != requested.datasource {
+        return Err(errors::other_datasource(id, &current));
+    }
+    let state = instance_row::state_of(&existing);
+    if let Decision::Refused(reason) = decide(state, InstanceAction::Update) {
+        return Err(errors::state_refuses(reason));
+    }
     backup_policy::require(&mut tx, &requested.policy).await?;
     let input = ValidateForBackupInput { backup_instance: requested.properties };
     let wanted = Wanted::of_vault(OperationKind::ValidateForBackup).with_input(&input)?;

@@ -15,6 +15,18 @@ use crate::operations::{Operation, OperationKind};
 /// How many names an error lists per kind of thing in the way.
 const BLOCKERS_LISTED_MAX: usize = 10;
 
+/// Refuses who may not read the deleted vaults of a subscription.
+///
+/// # Errors
+/// Not allowed; the database fails.
+pub async fn require_reader_of_deleted(
+    app: &App,
+    call: Call<'_>,
+    subscription: &ResourceId,
+) -> Result<(), Error> {
+    call.authorize(app, "locations/deletedVaults/read", subscription).await
+}
+
 /// Begins the deletion of an empty vault. None when there is no vault.
 ///
 /// # Errors

@@ -1,8 +1,10 @@
 //! `{vault}/backupInstances`, what is done with one, and `{vault}/validateForBackup`.
 
 use coffer_azure::{
-    AzureBackupRestoreRequest, StopProtectionRequest, SuspendBackupRequest,
-    SyncBackupInstanceRequest, ValidateRestoreRequestObject,
+    AzureBackupFindRestorableTimeRangesResponse,
+    AzureBackupFindRestorableTimeRangesResponseResource, AzureBackupRestoreRequest, ResourceId,
+    StopProtectionRequest, SuspendBackupRequest, SyncBackupInstanceRequest,
+    ValidateRestoreRequestObject,
 };
 use http::StatusCode;
 use serde_json::Value;
@@ -11,7 +13,8 @@ use super::{Request, decode_value, encode};
 use crate::app::dataprotection::backup_instance::{self, InstanceChange};
 use crate::app::dataprotection::protection_state::InstanceAction;
 use crate::app::dataprotection::{
-    backup as backups, protection, restore as restores, validate_for_backup as validation,
+    backup as backups, instances_of_resource, not_for_postgres, protection, restore as restores,
+    validate_for_backup as validation,
 };
 use crate::error::Error;
 use crate::http::ArmResponse;
@@ -61,6 +64,17 @@ pub(super) async fn list(request: Request<'_>) -> Result<ArmResponse, Error> {
     encode::list_of(request, instances, encode::instance)
 }
 
+/// Of a resource that they protect, or that what they protect lies in.
+pub(super) async fn list_of_resource(
+    request: Request<'_>,
+    resource: &ResourceId,
+) -> Result<ArmResponse, Error> {
+    let page = request.req.page();
+    let instances =
+        instances_of_resource::list(request.app, request.call(), resource, &page).await?;
+    encode::list_of(request, instances, encode::instance)
+}
+
 /// 204 when there is none, else 202.
 pub(super) async fn delete(request: Request<'_>) -> Result<ArmResponse, Error> {
     let operation =
@@ -75,6 +89,41 @@ pub(super) async fn validate_for_backup(request: Request<'_>) -> Result<ArmRespo
         })
         .await?;
     Ok(accepted(request, &operation))
+}
+
+pub(super) async fn validate_for_modify_backup(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let (call, instance) = (request.call(), request.instance()?);
+    let decode = || request.req.decode();
+    let operation =
+        validation::validate_for_modify_backup(request.app, call, &instance, decode).await?;
+    Ok(accepted(request, &operation))
+}
+
+/// An empty list: there are recovery points and no ranges.
+pub(super) async fn find_restorable_time_ranges(
+    request: Request<'_>,
+) -> Result<ArmResponse, Error> {
+    let (call, instance) = (request.call(), request.instance()?);
+    let decode = || request.req.decode();
+    not_for_postgres::restorable_time_ranges_find(request.app, call, &instance, decode).await?;
+    let kind = format!("{}/findRestorableTimeRanges", instance.resource_type());
+    let ranges = AzureBackupFindRestorableTimeRangesResponseResource {
+        id: Some(instance.name().to_owned()),
+        kind: Some(kind),
+        properties: AzureBackupFindRestorableTimeRangesResponse {
+            restorable_time_ranges: Vec::new(),
+            object_type: Some("AzureBackupFindRestorableTimeRangesResponse".to_owned()),
+        },
+    };
+    ArmResponse::encode(StatusCode::OK, &ranges)
+}
+
+/// Refused whatever is asked, once it is known who asks and for what.
+pub(super) async fn rehydrate(request: Request<'_>) -> Result<ArmResponse, Error> {
+    let (call, instance) = (request.call(), request.instance()?);
+    let decode = || request.req.decode();
+    not_for_postgres::rehydrate(request.app, call, &instance, decode).await?;
+    Ok(ArmResponse::no_content())
 }
 
 pub(super) async fn backup(request: Request<'_>) -> Result<ArmResponse, Error> {

@@ -43,15 +43,15 @@ pub async fn dispatch(
     req: &ArmRequest,
     scope: &ProviderScope,
 ) -> Result<ArmResponse, Error> {
-    if scope.extended.is_some() {
-        return Err(unsupported::extension(scope));
-    }
     let auxiliaries = authenticate::auxiliaries(app, &req.headers)
         .await
         .map_err(|error| authenticate::challenge_arm(app, error))?;
     let request = Request { app, req, scope, auxiliaries: &auxiliaries };
     let types = scope.rest_lower();
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    if let Some(resource) = &scope.extended {
+        return request.on_resource(resource, &types).await;
+    }
     match (scope.subscription.is_some(), scope.resource_group.is_some()) {
         (false, _) => request.at_root(&types).await,
         (true, false) => request.in_subscription(&types).await,
@@ -132,12 +132,36 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// `types` is what follows the namespace behind another provider's resource.
+    async fn on_resource(
+        self,
+        resource: &ResourceId,
+        types: &[&str],
+    ) -> Result<ArmResponse, Error> {
+        match (&self.req.method, types) {
+            (&Method::GET, ["backupinstances"]) => {
+                backup_instance::list_of_resource(self, resource).await
+            }
+            (_, ["backupinstances"]) => Err(self.method_not_allowed("GET")),
+            _ => Err(self.unknown()),
+        }
+    }
+
     async fn in_subscription(self, types: &[&str]) -> Result<ArmResponse, Error> {
         match (&self.req.method, types) {
             (&Method::GET, ["backupvaults"]) => backup_vault::list(self).await,
             (&Method::GET, ["resourceguards"]) => resource_guard::list(self).await,
             (&Method::POST, ["locations", _, "checkfeaturesupport"]) => {
                 provider::check_feature_support(self).await
+            }
+            (&Method::GET, ["locations", _, "deletedvaults"]) => {
+                backup_vault::list_deleted(self).await
+            }
+            (&Method::GET, ["locations", _, "deletedvaults", _]) => {
+                backup_vault::get_deleted(self).await
+            }
+            (_, ["locations", _, "deletedvaults"] | ["locations", _, "deletedvaults", _]) => {
+                Err(self.method_not_allowed("GET"))
             }
             (&Method::GET, ["locations", _, "operationstatus", _]) => {
                 operation::status(self, 3).await
@@ -281,11 +305,27 @@ impl<'a> Request<'a> {
             (&Method::POST, ["resumeprotection"]) => backup_instance::resume_protection(self).await,
             (&Method::POST, ["resumebackups"]) => backup_instance::resume_backups(self).await,
             (&Method::POST, ["sync"]) => backup_instance::sync(self).await,
+            (&Method::POST, ["rehydrate"]) => backup_instance::rehydrate(self).await,
+            (&Method::POST, ["findrestorabletimeranges"]) => {
+                backup_instance::find_restorable_time_ranges(self).await
+            }
+            (&Method::POST, ["validateformodifybackup"]) => {
+                backup_instance::validate_for_modify_backup(self).await
+            }
             (
                 _,
                 [
-                    "backup" | "validaterestore" | "restore" | "stopprotection" | "suspendbackups"
-                    | "resumeprotection" | "resumebackups" | "sync",
+                    "backup"
+                    | "validaterestore"
+                    | "restore"
+                    | "stopprotection"
+                    | "suspendbackups"
+                    | "resumeprotection"
+                    | "resumebackups"
+                    | "sync"
+                    | "rehydrate"
+                    | "findrestorabletimeranges"
+                    | "validateformodifybackup",
                 ],
             ) => Err(self.method_not_allowed("POST")),
 

@@ -8,19 +8,11 @@ use crate::http::ProviderScope;
 
 /// Path patterns behind the namespace, in lower case (`*` is any one segment), and what they are for.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("locations/*/deletedvaults", "Listing deleted vaults"),
-    ("locations/*/deletedvaults/*", "Reading a deleted vault"),
     ("locations/*/crossregionrestore", "Cross-region restore"),
     ("locations/*/validatecrossregionrestore", "Cross-region restore"),
     ("locations/*/fetchcrossregionrestorejob", "Cross-region restore"),
     ("locations/*/fetchcrossregionrestorejobs", "Cross-region restore"),
     ("locations/*/fetchsecondaryrecoverypoints", "Cross-region restore"),
-    ("backupvaults/*/backupinstances/*/rehydrate", "Rehydration from an archive tier"),
-    ("backupvaults/*/backupinstances/*/findrestorabletimeranges", "Restore to a point in time"),
-    (
-        "backupvaults/*/backupinstances/*/validateformodifybackup",
-        "Validating a change of a backup instance",
-    ),
 ];
 
 /// The error for a path that no handler takes.
@@ -36,16 +28,6 @@ pub(super) fn path(scope: &ProviderScope) -> Error {
             scope.rest.iter().step_by(2).cloned().collect::<Vec<_>>().join("/")
         ),
     )
-}
-
-/// The error for `{resource}/providers/Microsoft.DataProtection/…`.
-pub(super) fn extension(scope: &ProviderScope) -> Error {
-    match scope.rest_lower().as_slice() {
-        [first] if first == "backupinstances" => {
-            errors::not_supported("Listing the backup instances of a resource")
-        }
-        _ => path(scope),
-    }
 }
 
 fn matches(pattern: &str, rest: &[String]) -> bool {
@@ -70,10 +52,6 @@ mod tests {
         };
         assert_eq!(
             path(&scope(&["Locations", "x", "crossRegionRestore"])).code,
-            "OperationNotSupported"
-        );
-        assert_eq!(
-            path(&scope(&["locations", "x", "deletedVaults"])).code,
             "OperationNotSupported"
         );
         assert_eq!(

@@ -106,6 +106,33 @@ async fn a_patch_changes_what_it_names() {
     s.finish(&identity, "Succeeded").await;
     let got = s.get(&vault).await.expect(200);
     assert!(got.body.get("identity").is_none());
+    // Each setting alone, and no other with it.
+    let settings = [
+        (
+            "securitySettings",
+            "softDeleteSettings",
+            json!({ "state": "On", "retentionDurationInDays": 30.0 }),
+        ),
+        ("securitySettings", "immutabilitySettings", json!({ "state": "Unlocked" })),
+        (
+            "monitoringSettings",
+            "azureMonitorAlertSettings",
+            json!({ "alertsForAllJobFailures": "Disabled" }),
+        ),
+        ("featureSettings", "crossSubscriptionRestoreSettings", json!({ "state": "Disabled" })),
+    ];
+    let mut expected = s.get(&vault).await.body["properties"].clone();
+    for (part, name, value) in settings {
+        let answer = patch(json!({ "properties": { part: { name: value } } })).await.expect(202);
+        s.finish(&answer, "Succeeded").await;
+        let properties = s.get(&vault).await.body["properties"].clone();
+        expected[part][name] = value;
+        for part in ["securitySettings", "monitoringSettings", "featureSettings", "storageSettings"]
+        {
+            assert_eq!(properties[part], expected[part], "{name}");
+        }
+    }
+    let got = s.get(&vault).await.expect(200);
     assert_eq!(got.body["tags"], json!({ "newKey": "newVal" }));
     s.h.call(Method::PATCH, &s.vault("other"), Some(json!({}))).await.expect(404);
     s.h.stop().await;

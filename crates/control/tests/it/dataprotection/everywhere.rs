@@ -80,6 +80,23 @@ fn routes() -> Vec<(Method, &'static str, &'static str)> {
             "backupVaults/backupInstances/sync/action",
         ),
         (
+            post.clone(),
+            "backupVaults/v1/backupInstances/b/rehydrate",
+            "backupVaults/backupInstances/rehydrate/action",
+        ),
+        (
+            post.clone(),
+            "backupVaults/v1/backupInstances/b/findRestorableTimeRanges",
+            "backupVaults/backupInstances/findRestorableTimeRanges/action",
+        ),
+        (
+            post.clone(),
+            "backupVaults/v1/backupInstances/b/validateForModifyBackup",
+            "backupVaults/backupInstances/validateForModifyBackup/action",
+        ),
+        (post.clone(), "backupVaults/v1/exportBackupJobs", "backupVaults/backupJobs/read"),
+        (get.clone(), "backupVaults/v1/backupJobs/operations/x", "backupVaults/backupJobs/read"),
+        (
             get.clone(),
             "backupVaults/v1/backupInstances/b/operationResults/x",
             "backupVaults/backupInstances/operationResults/read",
@@ -196,6 +213,8 @@ async fn every_route_is_authorized_before_anything_is_looked_at() {
         "resourceGuards",
         "locations/westus/operationStatus/x",
         "locations/westus/operationResults/x",
+        "locations/westus/deletedVaults",
+        "locations/westus/deletedVaults/x",
     ] {
         s.h.call_as(&nobody, Method::GET, &format!("{subscription}/{path}"), None)
             .await
@@ -212,9 +231,7 @@ async fn what_is_not_there_is_refused_and_never_pretended() {
     let vault = s.make_vault("v1", "On").await;
     let provider = format!("{}/providers/Microsoft.DataProtection", s.group);
     for (method, path) in [
-        (Method::POST, format!("{vault}/exportBackupJobs")),
-        (Method::POST, format!("{vault}/backupInstances/b/rehydrate")),
-        (Method::POST, format!("{vault}/backupInstances/b/findRestorableTimeRanges")),
+        (Method::POST, format!("{provider}/locations/westus/fetchSecondaryRecoveryPoints")),
         (Method::POST, format!("{provider}/locations/westus/crossRegionRestore")),
     ] {
         s.h.call(method, &path, Some(json!({}))).await.expect_error(400, "OperationNotSupported");
@@ -237,7 +254,20 @@ async fn the_provider_tells_about_itself() {
     let s = Scene::start().await;
     s.make_vault("v1", "On").await;
     let operations = s.get("/providers/Microsoft.DataProtection/operations").await.expect(200);
-    assert!(operations.body["value"].as_array().unwrap().len() > 20);
+    let listed: Vec<String> = operations.body["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|operation| operation["name"].as_str().unwrap().to_lowercase())
+        .collect();
+    for (_, _, action) in routes() {
+        let action =
+            action.replace("resourceGuards/dppModifyPolicy", "resourceGuards/{operationName}");
+        assert!(
+            listed.contains(&format!("microsoft.dataprotection/{action}").to_lowercase()),
+            "{action}"
+        );
+    }
     let check = format!(
         "{}/providers/Microsoft.DataProtection/locations/westus/checkNameAvailability",
         s.group

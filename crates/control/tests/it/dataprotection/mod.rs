@@ -8,6 +8,8 @@ mod consent;
 mod critical_operations;
 mod everywhere;
 mod jobs;
+mod not_for_postgres;
+mod of_a_resource;
 mod protection;
 mod published;
 mod recovery_points;

@@ -11,17 +11,50 @@ use super::Scene;
 /// The newest specification that is published byte for byte.
 const SPECIFICATION: &str = "azure/swagger/2024-04-01/dataprotection.json";
 
-/// Operations that this version does not have.
+/// Operations that this version does not have. The list may only shrink.
 const UNSERVED: &[&str] = &[
-    "BackupInstancesExtensionRouting_List",
     "BackupInstances_TriggerCrossRegionRestore",
-    "BackupInstances_TriggerRehydrate",
     "BackupInstances_ValidateCrossRegionRestore",
     "FetchCrossRegionRestoreJob_Get",
     "FetchCrossRegionRestoreJobs_List",
     "FetchSecondaryRecoveryPoints_List",
-    "RestorableTimeRanges_Find",
 ];
+
+/// Operations of later specifications, which are not published byte for byte: their methods and paths.
+const LATER: &[(&str, &str, &str)] = &[
+    (
+        "BackupInstances_ValidateForModifyBackup",
+        "post",
+        "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.DataProtection/backupVaults/{vaultName}/backupInstances/{backupInstanceName}/validateForModifyBackup",
+    ),
+    (
+        "DeletedBackupVaults_Get",
+        "get",
+        "/subscriptions/{subscriptionId}/providers/Microsoft.DataProtection/locations/{location}/deletedVaults/{deletedVaultName}",
+    ),
+    (
+        "DeletedBackupVaults_ListByLocation",
+        "get",
+        "/subscriptions/{subscriptionId}/providers/Microsoft.DataProtection/locations/{location}/deletedVaults",
+    ),
+];
+
+/// All operations: those of the specification, and later ones. Id, method, path.
+fn operations(specification: &Value) -> Vec<(String, String, String)> {
+    let mut found = Vec::new();
+    for (path, methods) in specification["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            found.push((id.to_owned(), method.clone(), path.clone()));
+        }
+    }
+    found.extend(
+        LATER
+            .iter()
+            .map(|(id, method, path)| ((*id).to_owned(), (*method).to_owned(), (*path).to_owned())),
+    );
+    found
+}
 
 /// Where the specification and the recordings are, or `None` (after saying so) where they aren't.
 #[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
@@ -64,23 +97,65 @@ async fn served_or_refused() {
     let s = Scene::start().await;
     let nobody = s.h.user("nobody").await;
     let mut unserved = Vec::new();
-    for (path, methods) in specification["paths"].as_object().unwrap() {
-        for (method, operation) in methods.as_object().unwrap() {
-            let id = operation["operationId"].as_str().unwrap();
-            let path = filled(path, &s.h.subscription);
-            let method: Method = method.to_uppercase().parse().unwrap();
-            let body = matches!(method.as_str(), "PUT" | "PATCH" | "POST").then(|| json!({}));
-            let answer = s.h.call_as(&nobody, method, &path, body).await;
-            match (answer.status.as_u16(), answer.code()) {
-                (403, "AuthorizationFailed") => {}
-                (400, "OperationNotSupported") => unserved.push(id),
-                // The list of operations is for everyone with a token.
-                (200, _) if id == "DataProtectionOperations_List" => {}
-                other => panic!("{id} {path}: {other:?}"),
-            }
+    let operations = operations(&specification);
+    for (id, method, path) in &operations {
+        let path = filled(path, &s.h.subscription);
+        let method: Method = method.to_uppercase().parse().unwrap();
+        let body = matches!(method.as_str(), "PUT" | "PATCH" | "POST").then(|| json!({}));
+        let answer = s.h.call_as(&nobody, method, &path, body).await;
+        match (answer.status.as_u16(), answer.code()) {
+            (403, "AuthorizationFailed") => {}
+            (400, "OperationNotSupported") => unserved.push(id.as_str()),
+            // The list of operations is for everyone with a token.
+            (200, _) if id == "DataProtectionOperations_List" => {}
+            other => panic!("{id} {path}: {other:?}"),
         }
     }
     unserved.sort_unstable();
     assert_eq!(unserved, UNSERVED);
+    println!("{} of {} operations are served", operations.len() - unserved.len(), operations.len());
     s.h.stop().await;
+}
+
+/// The table of `docs/api.md`: operation, since when it is served, the tests.
+fn table() -> Vec<(String, String, Vec<String>)> {
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/api.md"));
+    let mut rows = Vec::new();
+    for line in page.unwrap().lines() {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [number, operation, since, tests, _] = cells.as_slice() else { continue };
+        if number.parse::<u32>().is_ok() {
+            let tests = tests.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            rows.push((operation.trim_matches('`').to_owned(), (*since).to_owned(), tests));
+        }
+    }
+    rows
+}
+
+/// Every operation has its row, which says truly whether it is served and names tests that exist.
+#[test]
+fn the_table_is_complete_and_true() {
+    let table = table();
+    assert_eq!(table.len(), 75);
+    if let Some(specification) = specification() {
+        let mut expected: Vec<String> =
+            operations(&specification).into_iter().map(|it| it.0).collect();
+        let mut rows: Vec<String> = table.iter().map(|row| row.0.clone()).collect();
+        expected.sort_unstable();
+        rows.sort_unstable();
+        assert_eq!(rows, expected);
+    }
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    for (operation, since, names) in table {
+        assert_eq!(since == "–", UNSERVED.contains(&operation.as_str()), "{operation}");
+        assert_eq!(names.is_empty(), since == "–", "{operation}");
+        for name in names {
+            let (module, function) = name.rsplit_once("::").unwrap();
+            let file = tests.join(format!("{}.rs", module.replace("::", "/")));
+            let text = std::fs::read_to_string(&file)
+                .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            assert!(text.contains(&format!("async fn {function}()")), "{operation}: {name}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ const DAY_ONE: i64 = 1_795_132_800_000_000;
 const DAY: i64 = 86_400_000_000;
 
 /// Adds `count` recovery points, a day apart.
-async fn add(s: &Scene, instance: &str, count: usize) {
+pub(super) async fn add(s: &Scene, instance: &str, count: usize) {
     let app = s.h.service().app();
     let id = ResourceId::parse(instance).unwrap();
     let row = db::resource_get(app.db.read(), &id).await.unwrap().unwrap();
