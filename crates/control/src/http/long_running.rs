@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{ArmRequest, ArmResponse};
 use crate::app::App;
+use crate::app::dataprotection::conditions::Conditions;
 use crate::app::dataprotection::operation::{OperationPart, OperationScope, operation_get};
 use crate::app::dataprotection::{Call, NAMESPACE};
 use crate::error::Error;
@@ -153,6 +154,7 @@ fn call(request: &ArmRequest) -> Call<'_> {
         caller: &request.caller,
         auxiliaries: &[],
         api_version: &request.api_version,
+        conditions: Conditions::default(),
         activity_id: &request.activity_id,
     }
 }

@@ -54,7 +54,9 @@ pub async fn put(
     let mut tx = app.begin(call.caller).await?;
     let vault = vault_require_usable(&mut tx, &vault_id).await?;
     backup_policy::require(&mut tx, &requested.policy).await?;
-    match db::resource_get(&mut *tx, id).await? {
+    let existing = db::resource_get(&mut *tx, id).await?;
+    call.require_match(existing.as_ref().filter(|existing| instance_row::is_visible(existing)))?;
+    match existing {
         None => {
             requested.properties.friendly_name.get_or_insert_with(|| id.name().to_owned());
             create(app, call, tx, &vault, id, requested, tags).await
@@ -127,6 +129,7 @@ pub async fn delete(
         Decision::Nothing => return Ok(None),
         Decision::Refused(reason) => return Err(errors::state_refuses(reason)),
     }
+    call.require_match(Some(&instance))?;
     let operation = CriticalOperation::DeleteInstance;
     guarded::require_unlocked(&mut tx, &vault.id, operation, &instance.id, now_us).await?;
     require_mutable(&mut tx, &vault, &instance).await?;

@@ -43,7 +43,9 @@ pub async fn put(
     let mut tx = app.begin(call.caller).await?;
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
     vault_require_usable(&mut tx, &vault).await?;
-    let resource = match db::resource_get(&mut *tx, id).await? {
+    let existing = db::resource_get(&mut *tx, id).await?;
+    call.require_match(existing.as_ref())?;
+    let resource = match existing {
         None => db::resource_insert(&mut tx, NewResource { id: id.clone(), body, now_us }).await?,
         Some(existing) if existing.body == body => return Ok(existing),
         Some(mut existing) => {
@@ -112,6 +114,7 @@ pub async fn delete(app: &App, call: Call<'_>, id: &ResourceId) -> Result<bool, 
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
     vault_require(&mut *tx, &vault).await?;
     let Some(policy) = db::resource_get(&mut *tx, id).await? else { return Ok(false) };
+    call.require_match(Some(&policy))?;
     if let Some(user) = used_by(&mut tx, &vault, id).await? {
         return Err(errors::policy_in_use(&user));
     }

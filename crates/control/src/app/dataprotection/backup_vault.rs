@@ -59,7 +59,9 @@ pub async fn put(
     let storage = body.properties.storage_settings;
 
     let mut tx = app.begin(call.caller).await?;
-    match db::resource_get(&mut *tx, id).await? {
+    let existing = db::resource_get(&mut *tx, id).await?;
+    call.require_match(existing.as_ref())?;
+    match existing {
         None => {
             let location =
                 body.location.filter(|location| !location.trim().is_empty()).ok_or_else(|| {
@@ -106,6 +108,7 @@ pub async fn patch(
     let identity = wanted_identity(body.identity.as_ref())?;
     let mut tx = app.begin(call.caller).await?;
     let existing = vault_require(&mut *tx, id).await?;
+    call.require_match(Some(&existing))?;
     let properties = body.properties.unwrap_or_default();
     let current = wire(&existing)?;
     let settings = RequestedSettings {

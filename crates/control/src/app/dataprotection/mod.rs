@@ -12,6 +12,7 @@ pub mod backup;
 pub mod backup_instance;
 pub mod backup_policy;
 pub mod backup_vault;
+pub mod conditions;
 pub mod critical_operation;
 pub mod datasource;
 pub mod deleted_backup_instance;
@@ -53,6 +54,7 @@ use coffer_azure::{ApiVersion, ResourceId};
 use serde::Serialize;
 use serde_json::Value;
 
+use self::conditions::Conditions;
 use crate::app::{App, Caller};
 use crate::db::{self, Executor, Tx};
 use crate::error::Error;
@@ -93,6 +95,8 @@ pub struct Call<'a> {
     pub auxiliaries: &'a [Caller],
     /// Echoed in the URLs of operations.
     pub api_version: &'a ApiVersion,
+    /// What has to be true of the resource that is written.
+    pub conditions: Conditions<'a>,
     /// Becomes a job's `activityID` and `deletionInfo.deleteActivityID`.
     pub activity_id: &'a str,
 }

@@ -40,7 +40,9 @@ pub async fn put(
 
     let now_us = app.clock.now_us();
     let mut tx = app.begin(call.caller).await?;
-    let guard = match db::resource_get(&mut *tx, id).await? {
+    let existing = db::resource_get(&mut *tx, id).await?;
+    call.require_match(existing.as_ref())?;
+    let guard = match existing {
         None => {
             let location = location.ok_or_else(|| {
                 Error::invalid(
@@ -84,6 +86,7 @@ pub async fn patch(
     let mut tx = app.begin(call.caller).await?;
     let found = db::resource_get(&mut *tx, id).await?;
     let mut guard = found.ok_or_else(|| not_found(id))?;
+    call.require_match(Some(&guard))?;
     let tags = Some(tags).filter(|tags| !tags.is_empty());
     guard.body = row_body(location_of(&guard), tags, guarded::exclusions_of(&guard))?;
     db::resource_update(&mut tx, &mut guard, now_us).await?;
@@ -132,6 +135,7 @@ pub async fn delete(app: &App, call: Call<'_>, id: &ResourceId) -> Result<bool, 
     call.authorize(app, &format!("{GUARDS}/delete"), id).await?;
     let mut tx = app.begin(call.caller).await?;
     let Some(guard) = db::resource_get(&mut *tx, id).await? else { return Ok(false) };
+    call.require_match(Some(&guard))?;
     let vaults = guarded_vaults(&mut tx, id).await?;
     if !vaults.is_empty() {
         return Err(errors::guard_in_use(&vaults.join(", ")));

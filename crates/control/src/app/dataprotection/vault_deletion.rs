@@ -43,6 +43,7 @@ pub async fn delete(
         return Ok(None);
     }
     let mut vault = vault_require_usable(&mut tx, id).await?;
+    call.require_match(Some(&vault))?;
     let blockers = blockers(&mut tx, id).await?;
     if !blockers.is_empty() {
         return Err(errors::vault_not_empty(&blockers));

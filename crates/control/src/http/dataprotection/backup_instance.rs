@@ -32,10 +32,12 @@ pub(super) async fn put(request: Request<'_>) -> Result<ArmResponse, Error> {
     .await?;
     let version = &request.req.api_version;
     Ok(match change {
-        InstanceChange::Unchanged(instance) => ArmResponse::ok(encode::instance(&instance)?),
+        InstanceChange::Unchanged(instance) => {
+            encode::tagged(ArmResponse::ok(encode::instance(&instance)?), &instance)
+        }
         InstanceChange::Configuring(instance, operation) => announce(
             request.app,
-            ArmResponse::created(encode::instance(&instance)?),
+            encode::tagged(ArmResponse::created(encode::instance(&instance)?), &instance),
             &operation,
             version,
             Announce::Creation,
@@ -54,7 +56,7 @@ pub(super) async fn put(request: Request<'_>) -> Result<ArmResponse, Error> {
 
 pub(super) async fn get(request: Request<'_>) -> Result<ArmResponse, Error> {
     let instance = backup_instance::get(request.app, request.call(), &request.instance()?).await?;
-    Ok(ArmResponse::ok(encode::instance(&instance)?))
+    Ok(encode::tagged(ArmResponse::ok(encode::instance(&instance)?), &instance))
 }
 
 pub(super) async fn list(request: Request<'_>) -> Result<ArmResponse, Error> {

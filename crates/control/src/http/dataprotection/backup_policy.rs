@@ -15,12 +15,12 @@ pub(super) async fn put(request: Request<'_>) -> Result<ArmResponse, Error> {
     let policy =
         backup_policy::put(request.app, request.call(), &request.policy()?, || decode(request))
             .await?;
-    Ok(ArmResponse::ok(encode::resource(&policy)))
+    Ok(encode::tagged(ArmResponse::ok(encode::resource(&policy)), &policy))
 }
 
 pub(super) async fn get(request: Request<'_>) -> Result<ArmResponse, Error> {
     let policy = backup_policy::get(request.app, request.call(), &request.policy()?).await?;
-    Ok(ArmResponse::ok(encode::resource(&policy)))
+    Ok(encode::tagged(ArmResponse::ok(encode::resource(&policy)), &policy))
 }
 
 pub(super) async fn list(request: Request<'_>) -> Result<ArmResponse, Error> {

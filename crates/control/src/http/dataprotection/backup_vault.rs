@@ -23,13 +23,14 @@ pub(super) async fn put(request: Request<'_>) -> Result<ArmResponse, Error> {
     let change = backup_vault::put(request.app, request.call(), &request.vault()?, decode).await?;
     let body = encode::resource(&change.vault);
     let version = &request.req.api_version;
-    Ok(match change.operation {
+    let response = match change.operation {
         None => ArmResponse::ok(body),
         Some(operation) => {
             let response = ArmResponse::created(body);
             announce(request.app, response, &operation, version, Announce::Creation)
         }
-    })
+    };
+    Ok(encode::tagged(response, &change.vault))
 }
 
 /// 200 when nothing changes, else 202.
@@ -39,7 +40,7 @@ pub(super) async fn patch(request: Request<'_>) -> Result<ArmResponse, Error> {
         backup_vault::patch(request.app, request.call(), &request.vault()?, decode).await?;
     let version = &request.req.api_version;
     Ok(match change.operation {
-        None => ArmResponse::ok(encode::resource(&change.vault)),
+        None => encode::tagged(ArmResponse::ok(encode::resource(&change.vault)), &change.vault),
         Some(operation) => {
             let response = ArmResponse::accepted();
             announce(request.app, response, &operation, version, Announce::VaultUpdate)
@@ -49,7 +50,7 @@ pub(super) async fn patch(request: Request<'_>) -> Result<ArmResponse, Error> {
 
 pub(super) async fn get(request: Request<'_>) -> Result<ArmResponse, Error> {
     let vault = backup_vault::get(request.app, request.call(), &request.vault()?).await?;
-    Ok(ArmResponse::ok(encode::resource(&vault)))
+    Ok(encode::tagged(ArmResponse::ok(encode::resource(&vault)), &vault))
 }
 
 /// In a subscription or in a group.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Request;
+use crate::app::dataprotection::conditions::etag_of;
 use crate::app::dataprotection::state::{InstanceState, read_state, without_state};
 use crate::app::dataprotection::{ListPlace, Paged, Resource, TimePage};
 use crate::clock::SECOND_US;
@@ -30,6 +31,11 @@ pub(super) fn resource(resource: &Resource) -> Value {
     members.insert("name".to_owned(), Value::String(resource.id.name().to_owned()));
     members.insert("type".to_owned(), Value::String(resource.id.resource_type()));
     Value::Object(members)
+}
+
+/// An answer with the tag of the resource that is in it.
+pub(super) fn tagged(response: ArmResponse, resource: &Resource) -> ArmResponse {
+    response.with_header("etag", &etag_of(resource))
 }
 
 /// A backup instance, its properties in Azure's order whoever wrote them last.

@@ -26,6 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::app::dataprotection::conditions::Conditions;
 use crate::app::dataprotection::critical_operation::request_type;
 use crate::app::dataprotection::{
     Call, DELETED_INSTANCES, INSTANCES, NAMESPACE, POLICIES, PROXIES,
@@ -87,8 +88,17 @@ impl<'a> Request<'a> {
             caller: &self.req.caller,
             auxiliaries: self.auxiliaries,
             api_version: &self.req.api_version,
+            conditions: Conditions {
+                if_match: self.condition("if-match"),
+                if_none_match: self.condition("if-none-match"),
+            },
             activity_id: &self.req.activity_id,
         }
+    }
+
+    /// A header that is no text is a condition that nothing fulfils.
+    fn condition(self, header: &str) -> Option<&'a str> {
+        self.req.headers.get(header).map(|value| value.to_str().unwrap_or_default())
     }
 
     /// The caller's spelling of a path segment behind the namespace.

@@ -13,19 +13,19 @@ use crate::http::ArmResponse;
 pub(super) async fn put(request: Request<'_>) -> Result<ArmResponse, Error> {
     let decode = || request.req.decode();
     let guard = resource_guard::put(request.app, request.call(), &request.guard()?, decode).await?;
-    Ok(ArmResponse::ok(encode::resource(&guard)))
+    Ok(encode::tagged(ArmResponse::ok(encode::resource(&guard)), &guard))
 }
 
 pub(super) async fn patch(request: Request<'_>) -> Result<ArmResponse, Error> {
     let decode = || request.req.decode();
     let guard =
         resource_guard::patch(request.app, request.call(), &request.guard()?, decode).await?;
-    Ok(ArmResponse::ok(encode::resource(&guard)))
+    Ok(encode::tagged(ArmResponse::ok(encode::resource(&guard)), &guard))
 }
 
 pub(super) async fn get(request: Request<'_>) -> Result<ArmResponse, Error> {
     let guard = resource_guard::get(request.app, request.call(), &request.guard()?).await?;
-    Ok(ArmResponse::ok(encode::resource(&guard)))
+    Ok(encode::tagged(ArmResponse::ok(encode::resource(&guard)), &guard))
 }
 
 /// In a subscription or in a group.

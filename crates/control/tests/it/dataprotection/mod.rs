@@ -4,6 +4,7 @@
 mod backup_instance;
 mod backup_policy;
 mod backup_vault;
+mod conditions;
 mod consent;
 mod critical_operations;
 mod everywhere;
