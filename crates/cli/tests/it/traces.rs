@@ -160,7 +160,8 @@ async fn a_collector_that_never_answers_is_not_waited_for() -> anyhow::Result<()
     let mut serving = Serving::start_with(&[endpoint])?;
     Client::of(&serving).await?.put_vault().await?;
     assert_eq!(serving.signal("TERM")?.code(), Some(0));
-    assert!(serving.log()?.contains("the last traces could not be sent in time"));
+    let log = serving.log()?;
+    assert!(log.contains("the last traces could not be sent in time"), "{log}");
     Ok(())
 }
 

@@ -31,7 +31,7 @@ fn what_cannot_be_done_ends_with_1_and_says_why() -> anyhow::Result<()> {
     let key = text(&empty.path().join("absent.key"))?;
     let storage = format!("file://{}", text(empty.path())?);
     for (storage, said) in [
-        ("s3://bucket", "s3://bucket"),
+        ("ftp://host/vaults", "ftp://host/vaults"),
         ("file:///nonexistent/storage", "/nonexistent/storage"),
         (&storage, "absent.key"),
     ] {
