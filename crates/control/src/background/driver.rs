@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 
 use super::{
-    audit_log, expire_records, measure, purge_instances, schedule, send_alerts, tell_late, upkeep,
+    audit_log, expire_records, measure, purge_instances, purge_secrets, schedule, send_alerts,
+    tell_late, upkeep,
 };
 use crate::app::App;
 
@@ -102,7 +103,7 @@ async fn run_records(app: &App) {
     if let Err(error) = tell_late::tell(app).await {
         tracing::error!(error = error.chain(), "backups that wait for too long cannot be told");
     }
-    if let Err(error) = app.secrets_purge_due().await {
+    if let Err(error) = purge_secrets::purge_due(app).await {
         tracing::error!(error = error.chain(), "deleted secrets cannot be purged");
     }
     if let Err(error) = expire_records::expire(app).await {

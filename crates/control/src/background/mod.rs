@@ -11,6 +11,7 @@ mod expire_records;
 mod lock_points;
 mod measure;
 mod purge_instances;
+mod purge_secrets;
 mod schedule;
 mod send_alerts;
 mod tell_late;

@@ -23,10 +23,6 @@ const BACKUP: &str = "Microsoft.KeyVault/vaults/secrets/backup/action";
 const RESTORE: &str = "Microsoft.KeyVault/vaults/secrets/restore/action";
 
 const DAY_US: i64 = 86_400 * SECOND_US;
-/// Secrets that one transaction purges, so that no request waits for long.
-const PURGE_BATCH_ROWS: u32 = 100;
-/// Transactions of one round; the rest is left to the next.
-const PURGE_BATCHES_MAX: u32 = 20;
 
 impl App {
     /// Deletes a secret with all its versions. It can be recovered for as many days as its key vault says.
@@ -164,32 +160,6 @@ impl App {
             "Backup and restore of single secrets are not supported by this key vault. A deleted secret can be recovered; the \
              metadata database and the master key together are the copy of all secrets.",
         ))
-    }
-
-    /// Removes what was deleted so long ago that its time is over, a bounded number at a time.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub(crate) async fn secrets_purge_due(&self) -> Result<(), Error> {
-        let now_us = self.clock.now_us();
-        for _ in 0..PURGE_BATCHES_MAX {
-            let mut tx = self.db.begin().await?;
-            let due = deleted_secret::list_due(&mut *tx, now_us, PURGE_BATCH_ROWS).await?;
-            if due.is_empty() {
-                return Ok(());
-            }
-            for (vault, name) in &due {
-                rows::purge(&mut tx, vault, name).await?;
-                let vault = ResourceId::parse(vault).map_err(Error::internal)?;
-                role_assignment::delete_within(&mut tx, &vault.child("secrets", name)).await?;
-            }
-            tx.commit().await?;
-            tracing::info!(
-                secrets = due.len(),
-                "deleted secrets were purged, their time being over"
-            );
-        }
-        Ok(())
     }
 
     fn deleted_shown(

@@ -106,6 +106,11 @@ pub const ROUTES: &[RouteRow] = &[
     root("PATCH", "/secrets/{name}/{version}", Access::Actions),
     root("GET", "/deletedSecrets", Access::Actions),
     root("GET", "/deletedSecrets/{name}", Access::Actions),
+    root("DELETE", "/deletedSecrets/{name}", Access::Actions),
+    root("POST", "/deletedSecrets/{name}/recover", Access::Actions),
+    root("POST", "/secrets/{name}/backup", Access::Actions),
+    // `/secrets/restore`, which only looks like a secret's name.
+    root("POST", "/secrets/{name}", Access::Actions),
 
     // Tenants, subscriptions, groups.
     root("GET", "/tenants", Access::Token),

@@ -30,6 +30,7 @@ const WORDS: &[&str] = &[
     "operationStatus",
     "operations",
     "providers",
+    "recover",
     "recoveryPoints",
     "rehydrate",
     "resourceGroups",

@@ -145,6 +145,10 @@ impl Asked {
                 "{file}" => "backupJobs.json".to_owned(),
                 "{type}" => "dppModifyPolicy".to_owned(),
                 "{version}" => "0af7651916cd43dd8448eb211c80319c".to_owned(),
+                // The one address of which a name is a word.
+                "{name}" if row.method == "POST" && template == "/secrets/{name}" => {
+                    "restore".to_owned()
+                }
                 "{name}" => names.name(kind),
                 "{scope}" => {
                     let vault = names.in_group("Microsoft.DataProtection", "backupVaults");
