@@ -187,7 +187,7 @@ def done(poller):
 
 def explain(job):
     """Why a job did not end well."""
-    return job.properties.error_details or (job.properties.extended_info or {}).get("warningDetails")
+    return job.properties.error_details or getattr(job.properties.extended_info, "warning_details", None)
 
 
 def error_codes(error):
