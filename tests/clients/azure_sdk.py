@@ -1,8 +1,11 @@
 """Azure's own client, told nothing but where the server is, who we are, and whose certificate to trust."""
 
+import json
+
 from azure.identity import ClientSecretCredential
 from azure.keyvault.secrets import SecretClient
 from azure.mgmt.dataprotection import DataProtectionMgmtClient
+from specification import check
 
 
 def credential(env):
@@ -17,6 +20,15 @@ def credential(env):
     )
 
 
+def as_published(response):
+    """Every answer that the client reads is held against the published specification."""
+    answer = response.http_response
+    if hasattr(answer, "read"):
+        # It is kept for the client, which reads it after us.
+        answer.read()
+    check(answer.request.method, answer.request.url, answer.status_code, json.loads(answer.text() or "null"))
+
+
 def data_protection(env, subscription=None, **options):
     endpoint = env["COFFER_ENDPOINT"]
     return DataProtectionMgmtClient(
@@ -26,6 +38,7 @@ def data_protection(env, subscription=None, **options):
         credential_scopes=[f"{endpoint}/.default"],
         connection_verify=env["COFFER_CA_FILE"],
         polling_interval=1,
+        raw_response_hook=as_published,
         **options,
     )
 

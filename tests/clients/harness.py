@@ -19,7 +19,8 @@ sys.path.insert(0, str(ROOT / "samples" / "quickstart"))
 from coffer_server import CofferServer  # noqa: E402
 from day import Day  # noqa: E402
 from postgres import Server, quote  # noqa: E402
-from rest import Client  # noqa: E402
+from rest import Client as RestClient  # noqa: E402
+from specification import check  # noqa: E402
 
 BUILT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "coffer"
 BINARY = Path(os.environ.get("COFFER_BINARY", BUILT)).absolute()
@@ -44,6 +45,15 @@ GRANTS_IN_DATABASE = """
 GRANT CONNECT ON DATABASE :"database" TO coffer_backup;
 SELECT format('GRANT SELECT ON LARGE OBJECT %s TO coffer_backup', oid) FROM pg_largeobject_metadata \\gexec
 """
+
+
+class Client(RestClient):
+    """Whose every answer is held against the published specification."""
+
+    def _send(self, method, path, data, headers):
+        answer = super()._send(method, path, data, headers)
+        check(method, path, answer.status, answer.body)
+        return answer
 
 
 class World:
