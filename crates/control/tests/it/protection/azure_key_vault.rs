@@ -141,7 +141,7 @@ async fn a_database_is_protected_with_a_secret_of_azure() {
     assert_eq!(validate().await, failed("UserErrorInvalidSecret SecretNotFound"));
     let value = format!("host=ignored user=postgres password={}", estate.postgres.password());
     remote.call(Method::PUT, "/secrets/shop", Some(json!({ "value": value }))).await;
-    assert_eq!(validate().await.0, "Succeeded");
+    assert_eq!(validate().await, ("Succeeded".to_owned(), " ".to_owned()));
 
     let path = estate.instance("pg-shop");
     let put = h.call(Method::PUT, &path, Some(json!({"properties": properties}))).await.expect(201);
