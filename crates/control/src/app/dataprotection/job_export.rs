@@ -4,6 +4,7 @@ mod workbook;
 
 use coffer_azure::ResourceId;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::job_resource::{JobForm, job_resource};
 use super::{Call, Wanted, errors, vault_require_usable};
@@ -18,6 +19,9 @@ use crate::operations::{Operation, OperationKind, OperationStatus};
 const ACTION: &str = "backupVaults/backupJobs/read";
 /// Most jobs that one export has: the newest ones.
 pub const EXPORTED_JOBS_MAX: usize = 10_000;
+/// Downloads that are made at the same time, each of which holds its jobs in memory; more wait.
+const DOWNLOADS_MAX: usize = 2;
+static DOWNLOADS: Semaphore = Semaphore::const_new(DOWNLOADS_MAX);
 /// How long a link is good, in seconds.
 pub const LINK_SECONDS: i64 = 3600;
 
@@ -117,6 +121,7 @@ pub async fn read(
     if !db::resource_exists(app.db.read(), &operation.vault).await? {
         return Err(errors::resource_not_found());
     }
+    let _permit = DOWNLOADS.acquire().await.map_err(Error::internal)?;
     let jobs = jobs(app, &operation).await?;
     match form {
         ExportForm::Json => {
