@@ -66,6 +66,7 @@ class AzDataprotection(unittest.TestCase):
 
     def test_the_commands(self):
         self.make_vault()
+        self.make_guard()
         self.make_policies()
         self.make_instance()
         self.back_up()
@@ -94,6 +95,15 @@ class AzDataprotection(unittest.TestCase):
         subscription = "/".join(day.vault.split("/")[:3])
         everywhere = self.get(f"{subscription}/providers/Microsoft.DataProtection/backupVaults")
         self.assertIn(name, [vault["name"] for vault in everywhere["value"]])
+
+    def make_guard(self):
+        """resource-guard create, show, list, delete."""
+        guards = self.day.vault.rsplit("/", 2)[0] + "/resourceGuards"
+        made = self.call("PUT", f"{guards}/guard-az", {"location": self.day.location}).body
+        self.assertEqual(self.get(f"{guards}/guard-az"), made)
+        self.assertEqual(self.get(guards)["value"], [made])
+        self.call("DELETE", f"{guards}/guard-az")
+        self.assertEqual(self.get(guards)["value"], [])
 
     def make_policies(self):
         """backup-policy create, show, list, delete."""
