@@ -1,4 +1,4 @@
-//! The rows of durable operations: made, found, and removed. [`claim`] is for those who run them, [`queue`] for those who watch.
+//! The rows of durable operations: made, found, and removed. [`mod@claim`] is for those who run them, [`queue`] for those who watch.
 
 mod claim;
 mod queue;
