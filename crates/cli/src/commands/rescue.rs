@@ -63,7 +63,7 @@ fn lease_holder() -> String {
 /// Where the recovery points are, and the key.
 #[derive(Debug, Args)]
 struct Location {
-    /// Storage location: file:///directory, s3://bucket/prefix or https://account.blob.core.windows.net/container/prefix.
+    /// Storage location: file:///directory, s3://bucket/prefix or the URL of a container of Azure Blob, with a prefix or without.
     /// Credentials and endpoint of the latter two come from AWS_… and AZURE_STORAGE_… variables.
     #[arg(long, value_name = "URL")]
     storage: String,

@@ -1,6 +1,6 @@
 //! A remote storage as this crate needs it: its answers mean what they say, and each of its calls ends in time.
 //!
-//! [`answer`](super::answer) reads the answers. What is added here:
+//! [`answer`] reads the answers. What is added here:
 //!
 //! * Nothing waits for ever: an answer has its time, what is sent has more by its size, and between two pieces of what is
 //!   received only so much may pass.
