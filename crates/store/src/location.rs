@@ -19,16 +19,20 @@ use std::{
     time::Duration,
 };
 
-use object_store::{BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig};
+use object_store::{
+    BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig, prefix::PrefixStore,
+};
 use url::Url;
 use uuid::Uuid;
 
 pub(crate) use self::answer::RemoteFailure;
+use self::remote::RemoteStore;
 pub use self::{
     azure::AzureContainer,
     options::{LocationOptions, Variables},
     s3::S3Bucket,
 };
+
 use crate::{
     error::{Error, Result},
     limits::{
@@ -249,6 +253,16 @@ fn prefix(path: &str) -> std::result::Result<object_store::path::Path, String> {
          no name may have"
             .to_owned()
     })
+}
+
+/// A remote storage as this crate needs it, with the objects below the prefix alone.
+fn below(client: impl ObjectStore, prefix: &object_store::path::Path) -> Arc<dyn ObjectStore> {
+    let client = RemoteStore::new(client);
+    if prefix.as_ref().is_empty() {
+        Arc::new(client)
+    } else {
+        Arc::new(PrefixStore::new(client, prefix.clone()))
+    }
 }
 
 /// An endpoint: where a storage is reached, without the slash at the end.

@@ -6,14 +6,12 @@ use object_store::{
     ClientOptions, ObjectStore,
     azure::{AzureConfigKey, AzureCredentialProvider, MicrosoftAzureBuilder},
     path::Path,
-    prefix::PrefixStore,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    LocationOptions, Variables, client_options, endpoint, prefix, remote::RemoteStore, retries,
-    unusable,
+    LocationOptions, Variables, below, client_options, endpoint, prefix, retries, unusable,
 };
 
 const FORM: &str = "a container is given as https://account.blob.core.windows.net/container/prefix; \
@@ -141,13 +139,7 @@ impl AzureLocation {
             credentials: Arc::clone(client.credentials()),
             client_options,
         };
-        let client = RemoteStore::new(client);
-        let store: Arc<dyn ObjectStore> = if self.prefix.as_ref().is_empty() {
-            Arc::new(client)
-        } else {
-            Arc::new(PrefixStore::new(client, self.prefix.clone()))
-        };
-        Ok((store, container))
+        Ok((below(client, &self.prefix), container))
     }
 }
 

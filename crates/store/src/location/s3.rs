@@ -6,14 +6,12 @@ use object_store::{
     ClientOptions, ObjectStore,
     aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider, Checksum},
     path::Path,
-    prefix::PrefixStore,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::{
-    LocationOptions, Variables, client_options, endpoint, prefix, remote::RemoteStore, retries,
-    unusable,
+    LocationOptions, Variables, below, client_options, endpoint, prefix, retries, unusable,
 };
 
 /// Where buckets are when nothing is said; what most other storages want to hear, too.
@@ -168,13 +166,7 @@ impl S3Location {
             credentials: Arc::clone(client.credentials()),
             client_options,
         };
-        let client = RemoteStore::new(client);
-        let store: Arc<dyn ObjectStore> = if self.prefix.as_ref().is_empty() {
-            Arc::new(client)
-        } else {
-            Arc::new(PrefixStore::new(client, self.prefix.clone()))
-        };
-        Ok((store, bucket))
+        Ok((below(client, &self.prefix), bucket))
     }
 }
 
