@@ -1,7 +1,9 @@
 //! `validateForBackup` and `validateForModifyBackup`: what can be said at once is said at once; everything else is an operation
 //! without effect.
 
-use coffer_azure::{ResourceId, ValidateForBackupRequest, ValidateForModifyBackupRequest};
+use coffer_azure::{
+    BackupInstance, ResourceId, ValidateForBackupRequest, ValidateForModifyBackupRequest,
+};
 
 use super::datasource::{self, ClaimFor};
 use super::protection_state::{Decision, InstanceAction, decide};
@@ -9,6 +11,7 @@ use super::{
     Call, Wanted, backup_policy, errors, instance_request, instance_row, vault_require_usable,
 };
 use crate::app::App;
+use crate::db::{Resource, Tx};
 use crate::error::Error;
 use crate::operations::{Operation, OperationKind, ValidateForBackupInput};
 
@@ -30,12 +33,7 @@ pub async fn validate_for_backup(
     datasource::require_free(&mut tx, None, &vault.id, &requested.datasource, ClaimFor::Protect)
         .await?;
     backup_policy::require(&mut tx, &requested.policy).await?;
-    let input = ValidateForBackupInput { backup_instance: requested.properties };
-    let wanted = Wanted::of_vault(OperationKind::ValidateForBackup).with_input(&input)?;
-    let operation = call.begin(&mut tx, &vault, wanted, now_us).await?;
-    tx.commit().await?;
-    app.executor.wake();
-    Ok(operation)
+    begin_checks(app, call, tx, &vault, requested.properties, now_us).await
 }
 
 /// Begins the checks for an instance as a PUT would change it. `body` is read after the caller was authorized.
@@ -64,9 +62,21 @@ pub async fn validate_for_modify_backup(
         return Err(errors::state_refuses(reason));
     }
     backup_policy::require(&mut tx, &requested.policy).await?;
-    let input = ValidateForBackupInput { backup_instance: requested.properties };
+    begin_checks(app, call, tx, &vault, requested.properties, now_us).await
+}
+
+/// The operation of both.
+async fn begin_checks(
+    app: &App,
+    call: Call<'_>,
+    mut tx: Tx,
+    vault: &Resource,
+    backup_instance: BackupInstance,
+    now_us: i64,
+) -> Result<Operation, Error> {
+    let input = ValidateForBackupInput { backup_instance };
     let wanted = Wanted::of_vault(OperationKind::ValidateForBackup).with_input(&input)?;
-    let operation = call.begin(&mut tx, &vault, wanted, now_us).await?;
+    let operation = call.begin(&mut tx, vault, wanted, now_us).await?;
     tx.commit().await?;
     app.executor.wake();
     Ok(operation)
