@@ -18,6 +18,7 @@ pub mod data_store;
 pub mod datasource;
 pub mod decode;
 pub mod deleted_backup_instance;
+pub mod deleted_backup_vault;
 pub mod duration;
 pub mod export_jobs;
 pub mod identity;
@@ -71,6 +72,7 @@ pub use deleted_backup_instance::{
     DeletedBackupInstance, DeletedBackupInstanceObjectType, DeletedBackupInstanceResource,
     DeletionInfo,
 };
+pub use deleted_backup_vault::{DeletedBackupVault, ResourceDeletionInfo};
 pub use export_jobs::ExportJobsResult;
 pub use identity::{DppIdentityDetails, IdentityDetails, IdentityType};
 pub use lifecycle::{

@@ -12,6 +12,7 @@ mod lock_points;
 mod measure;
 mod purge_instances;
 mod purge_secrets;
+mod purge_vaults;
 mod schedule;
 mod send_alerts;
 mod tell_late;

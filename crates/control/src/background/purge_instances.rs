@@ -10,27 +10,34 @@ use std::time::Duration;
 use coffer_azure::ResourceId;
 use uuid::Uuid;
 
+use super::purge_vaults;
 use crate::app::App;
 use crate::app::dataprotection::INSTANCES;
+use crate::app::dataprotection::deleted_vault::is_deleted_vault;
 use crate::app::dataprotection::state::{InstanceState, read_state, write_state};
 use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::operations::sagas::destroy_repository;
 use crate::operations::{Failure, OperationKind};
 
-/// Instances of one round; the rest is left to the next.
+/// Instances and vaults of one round; the rest is left to the next.
 const ROUND_MAX: u32 = 100;
-/// How long an instance that cannot be purged waits, so that it keeps no other from its turn.
+/// How long one that cannot be purged waits, so that it keeps no other from its turn.
 const RETRY_DELAY: Duration = Duration::from_secs(300);
 
-/// Purges what is due.
+/// Purges what is due, vaults among it.
 pub(super) async fn purge_due(app: &App) -> Result<(), Error> {
     for deleted in db::purge::due(app.db.read(), app.clock.now_us(), ROUND_MAX).await? {
         if app.stopping.is_cancelled() {
             return Ok(());
         }
-        if let Err(failure) = purge(app, &deleted).await {
-            tracing::error!(instance = %deleted, ?failure, "a deleted backup instance cannot be purged");
+        let purged = if is_deleted_vault(&deleted) {
+            purge_vaults::purge(app, &deleted).await
+        } else {
+            purge(app, &deleted).await
+        };
+        if let Err(failure) = purged {
+            tracing::error!(%deleted, ?failure, "what was deleted softly cannot be purged");
             let delay_us = i64::try_from(RETRY_DELAY.as_micros()).unwrap_or(i64::MAX);
             let mut tx = app.db.begin().await?;
             db::purge::set(&mut tx, &deleted, app.clock.now_us().saturating_add(delay_us)).await?;

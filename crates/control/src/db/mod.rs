@@ -20,6 +20,7 @@ pub mod purge;
 pub mod recovery_point;
 pub mod repository_size;
 pub mod resource;
+mod resource_move;
 pub mod role_assignment;
 pub mod role_definition;
 pub mod schedule;
@@ -37,10 +38,11 @@ use sqlx::sqlite::{
 
 pub use list_place::ListPlace;
 pub use resource::{
-    NewResource, Page, Paged, Resource, resource_delete, resource_exists, resource_find_by_name,
-    resource_get, resource_insert, resource_list, resource_list_all, resource_list_children,
-    resource_update,
+    NewResource, Page, Paged, Resource, resource_delete, resource_delete_nested, resource_exists,
+    resource_find_by_name, resource_get, resource_insert, resource_list, resource_list_all,
+    resource_list_children, resource_update,
 };
+pub use resource_move::resource_move;
 pub use transaction::{Tx, Witness, Witnessed};
 
 use crate::error::Error;

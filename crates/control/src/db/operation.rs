@@ -100,6 +100,25 @@ pub async fn is_unfinished<'e>(
     Ok(row.is_some())
 }
 
+/// Whether an operation of this kind on anything in the vault has not ended.
+///
+/// # Errors
+/// The database fails.
+pub async fn any_unfinished_in_vault(
+    tx: &mut Tx,
+    vault: &ResourceId,
+    kind: OperationKind,
+) -> Result<bool, Error> {
+    let row = sqlx::query(
+        "SELECT 1 FROM operation WHERE vault_key = $1 AND kind = $2 AND finished_us IS NULL LIMIT 1",
+    )
+    .bind(vault.key())
+    .bind(kind.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.is_some())
+}
+
 /// All operations of this kind on the instance that have not ended.
 ///
 /// # Errors

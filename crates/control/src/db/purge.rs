@@ -1,37 +1,53 @@
-//! Which softly deleted instances are to go, and when.
+//! Which softly deleted instances and vaults are to go, and when.
 
 use coffer_azure::ResourceId;
 use sqlx::Row;
 
+use super::resource_move::nested_keys;
 use super::{Executor, Tx};
 use crate::error::Error;
 
-/// Notes when a deleted instance's data goes; a later note replaces the earlier.
+/// Notes when the data of a deleted instance or vault goes; a later note replaces the earlier.
 ///
 /// # Errors
 /// The database fails.
-pub async fn set(tx: &mut Tx, deleted_instance: &ResourceId, due_us: i64) -> Result<(), Error> {
+pub async fn set(tx: &mut Tx, deleted: &ResourceId, due_us: i64) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO purge (instance_key, due_us) VALUES ($1, $2) \
          ON CONFLICT (instance_key) DO UPDATE SET due_us = excluded.due_us",
     )
-    .bind(deleted_instance.key())
+    .bind(deleted.key())
     .bind(due_us)
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Forgets it: the instance was undeleted, or has gone.
+/// Forgets it: it was undeleted, or has gone.
 ///
 /// # Errors
 /// The database fails.
-pub async fn clear(tx: &mut Tx, deleted_instance: &ResourceId) -> Result<(), Error> {
+pub async fn clear(tx: &mut Tx, deleted: &ResourceId) -> Result<(), Error> {
     sqlx::query("DELETE FROM purge WHERE instance_key = $1")
-        .bind(deleted_instance.key())
+        .bind(deleted.key())
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Whether anything that is nested in the resource waits for its purge.
+///
+/// # Errors
+/// The database fails.
+pub async fn any_within(tx: &mut Tx, parent: &ResourceId) -> Result<bool, Error> {
+    let (above, below) = nested_keys(parent);
+    let row =
+        sqlx::query("SELECT 1 FROM purge WHERE instance_key > $1 AND instance_key < $2 LIMIT 1")
+            .bind(above)
+            .bind(below)
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(row.is_some())
 }
 
 /// Up to `rows_max` that are due, longest first.

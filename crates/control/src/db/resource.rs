@@ -8,6 +8,7 @@ use serde_json::Value;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::resource_move::nested_keys;
 use super::{Executor, Tx};
 use crate::error::Error;
 
@@ -225,6 +226,20 @@ pub async fn resource_delete(tx: &mut Tx, resource: &Resource) -> Result<(), Err
     Ok(())
 }
 
+/// Deletes all that is nested in `parent`, however deep, of every kind.
+///
+/// # Errors
+/// The database fails.
+pub async fn resource_delete_nested(tx: &mut Tx, parent: &ResourceId) -> Result<(), Error> {
+    let (above, below) = nested_keys(parent);
+    sqlx::query("DELETE FROM resources WHERE key > $1 AND key < $2")
+        .bind(above)
+        .bind(below)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// The resources of one kind (lower-cased) nested directly in `parent`.
 ///
 /// # Errors
@@ -243,6 +258,28 @@ pub async fn resource_list_children<'e>(
         .fetch_all(executor)
         .await?;
     paged(&rows, page)
+}
+
+/// The ids of up to `rows_max` resources that are nested in `parent`, however deep, of every kind.
+///
+/// # Errors
+/// The database fails.
+pub(super) async fn resource_ids_nested<'e>(
+    executor: impl Executor<'e>,
+    parent: &ResourceId,
+    rows_max: u32,
+) -> Result<Vec<ResourceId>, Error> {
+    let (above, below) = nested_keys(parent);
+    let rows =
+        sqlx::query("SELECT id FROM resources WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3")
+            .bind(above)
+            .bind(below)
+            .bind(i64::from(rows_max))
+            .fetch_all(executor)
+            .await?;
+    rows.iter()
+        .map(|row| ResourceId::parse(row.try_get::<&str, _>("id")?).map_err(Error::internal))
+        .collect()
 }
 
 /// The resources of one kind (lower-cased) in a subscription, or in one group of it.
@@ -384,7 +421,7 @@ fn changed_meanwhile(id: &ResourceId) -> Error {
 }
 
 /// Key of what contains `id`; none for a subscription.
-fn container_key(id: &ResourceId) -> Option<String> {
+pub(super) fn container_key(id: &ResourceId) -> Option<String> {
     id.parent().filter(|parent| !parent.is_root()).map(|parent| parent.key().to_owned())
 }
 

@@ -1,4 +1,5 @@
-//! Backup vaults: made, changed, read and listed. Their identity is [`super::vault_identity`], their end [`super::vault_deletion`].
+//! Backup vaults: made, changed, read and listed. Their identity is [`super::vault_identity`], their end [`super::vault_deletion`], and
+//! what there is after it [`super::deleted_vault`].
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,8 @@ use super::vault_identity::{WantedIdentity, apply_identity, wanted_identity};
 use super::vault_properties::{self, RequestedSettings};
 use super::vault_security::SoftDelete;
 use super::{
-    Call, DELETED_INSTANCE_KIND, INSTANCE_KIND, NAMESPACE, VAULT_KIND, Wanted, errors, guarded,
-    names, vault_require,
+    Call, DELETED_INSTANCE_KIND, INSTANCE_KIND, NAMESPACE, VAULT_KIND, Wanted, deleted_vault,
+    errors, guarded, names, vault_require,
 };
 use crate::app::App;
 use crate::app::alert;
@@ -26,7 +27,8 @@ use crate::error::Error;
 use crate::operations::{Operation, OperationKind};
 
 /// The provisioning state of a vault whose last operation has failed.
-const FAILED: &str = "Failed";
+pub(super) const FAILED: &str = "Failed";
+
 /// What a PUT or PATCH did.
 #[derive(Debug)]
 pub struct VaultChange {
@@ -36,14 +38,17 @@ pub struct VaultChange {
     pub operation: Option<Operation>,
 }
 
-/// Creates a vault or changes one. `body` is read after the caller was authorized.
+/// Creates a vault or changes one. `body` is read after the caller was authorized. `deleted` is the id of a deleted vault that is to
+/// come back as this one.
 ///
 /// # Errors
-/// Not allowed; settings that are not possible; the group is absent; the vault is being deleted; the database fails.
+/// Not allowed; settings that are not possible; the group is absent; the vault is being deleted; it cannot be brought back; the
+/// database fails.
 pub async fn put(
     app: &App,
     call: Call<'_>,
     id: &ResourceId,
+    deleted: Option<&str>,
     body: impl FnOnce() -> Result<BackupVaultResource, Error> + Send,
 ) -> Result<VaultChange, Error> {
     call.authorize(app, "backupVaults/write", id).await?;
@@ -59,8 +64,12 @@ pub async fn put(
     let storage = body.properties.storage_settings;
 
     let mut tx = app.begin(call.caller).await?;
-    let existing = db::resource_get(&mut *tx, id).await?;
+    let mut existing = db::resource_get(&mut *tx, id).await?;
     call.require_match(existing.as_ref())?;
+    if let Some(deleted) = deleted {
+        let now_us = app.clock.now_us();
+        existing = Some(deleted_vault::bring_back(&mut tx, id, deleted, now_us).await?);
+    }
     match existing {
         None => {
             let location =
@@ -178,7 +187,12 @@ async fn create(
     identity: WantedIdentity,
 ) -> Result<VaultChange, Error> {
     let now_us = app.clock.now_us();
-    let mut state = VaultState { vault_guid: Uuid::new_v4(), principal_id: None, deleting: false };
+    let mut state = VaultState {
+        vault_guid: Uuid::new_v4(),
+        principal_id: None,
+        deleting: false,
+        deletion: None,
+    };
     vault.properties.provisioning_state = Some("Provisioning".to_owned());
     vault.tags = vault.tags.filter(|tags| !tags.is_empty());
     apply_identity(app, &mut tx, id, identity, &mut vault, &mut state).await?;

@@ -8,13 +8,21 @@ use coffer_azure::ResourceId;
 use super::critical_operation::CriticalOperation;
 use crate::error::{Error, ErrorKind, InnerError};
 
-/// A vault is to be made of a deleted one.
+/// A vault is to be made of a deleted one that there is not, or that was another vault.
 pub fn no_deleted_vault(id: &str) -> Error {
     // An echo of a header: short.
     let shown: String = id.chars().take(300).collect();
     invalid_input(format!(
-        "There is no deleted Backup vault '{shown}': only a vault without backup instances can be deleted, and it is gone then. Without the \
-         header x-ms-deleted-vault-id a new one is made."
+        "There is no deleted Backup vault '{shown}' that can be brought back under this id. A vault comes back under the id that it had, until \
+         its purge; GET …/providers/Microsoft.DataProtection/locations/{{location}}/deletedVaults of its subscription lists what there is."
+    ))
+}
+
+/// A deleted vault is to come back where another one is.
+pub fn deleted_vaults_name_is_taken(vault: &ResourceId) -> Error {
+    invalid_input(format!(
+        "The deleted Backup vault cannot be brought back while there is another one of its name. Delete the Backup vault '{}' first.",
+        vault.name()
     ))
 }
 

@@ -16,6 +16,7 @@ pub mod conditions;
 pub mod critical_operation;
 pub mod datasource;
 pub mod deleted_backup_instance;
+pub mod deleted_vault;
 pub mod errors;
 mod filter_text;
 mod guarded;

@@ -3,7 +3,7 @@
 //! A resource's body is a JSON object with the members that the client sees (`location`, `tags`, `identity`,
 //! `properties`) and one member of ours, [`STATE_KEY`]. It is written here and nowhere else, and every encoder of a
 //! response leaves it out. Deleted instances keep the body of the instance, under
-//! `{vault}/deletedBackupInstances/{name}`.
+//! `{vault}/deletedBackupInstances/{name}`, and deleted vaults that of the vault ([`super::deleted_vault`]).
 
 use std::collections::BTreeMap;
 
@@ -28,6 +28,19 @@ pub struct VaultState {
     /// Its deletion was accepted: nothing new may be made in it.
     #[serde(default)]
     pub deleting: bool,
+    /// Set while the vault is, or is about to be, softly deleted.
+    #[serde(default)]
+    pub deletion: Option<VaultDeletion>,
+}
+
+/// A vault's [`Deletion`], and which vault it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultDeletion {
+    /// When, and until when it can come back.
+    pub deletion: Deletion,
+    /// ARM id of the vault, as it was written.
+    pub vault: String,
 }
 
 /// Internal state of a backup instance, alive or softly deleted.
@@ -45,8 +58,8 @@ pub struct InstanceState {
     pub pending_policy_id: Option<String>,
 }
 
-/// When an instance was deleted and when its data goes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// When an instance or a vault was deleted and when its data goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Deletion {
     /// Microseconds since 1970.
@@ -55,7 +68,7 @@ pub struct Deletion {
     pub purge_us: i64,
     /// The activity id of the DELETE.
     pub activity_id: String,
-    /// The purge has begun: keys may be gone, and nothing brings the instance back.
+    /// The purge has begun: keys may be gone, and nothing brings it back.
     #[serde(default)]
     pub purging: bool,
 }

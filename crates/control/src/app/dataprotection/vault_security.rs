@@ -2,6 +2,8 @@
 //!
 //! Pure. The invariant: what was made irreversible (`AlwaysOn`, `Locked`, cross-region restore) is never undone by any request.
 
+use crate::clock::SECOND_US;
+
 /// State of soft delete. `On` unless the vault says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SoftDelete {
@@ -32,6 +34,17 @@ pub enum Immutability {
 pub const SOFT_DELETE_DAYS_DEFAULT: f64 = 14.0;
 /// The shortest and longest retention of soft delete, in days.
 pub const SOFT_DELETE_DAYS: std::ops::RangeInclusive<f64> = 14.0..=180.0;
+
+/// The retention of soft delete, from days, in microseconds.
+#[must_use]
+pub fn retention_us(days: f64) -> i64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a number of days in microseconds, saturating"
+    )]
+    let seconds = (days * 86_400.0) as i64;
+    seconds.saturating_mul(SECOND_US)
+}
 
 impl SoftDelete {
     /// Reads the word on the wire.

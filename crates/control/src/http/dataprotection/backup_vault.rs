@@ -3,24 +3,21 @@
 use http::StatusCode;
 
 use super::{Request, encode};
-use crate::app::dataprotection::{backup_vault, errors, vault_deletion};
+use crate::app::dataprotection::{backup_vault, vault_deletion};
 use crate::error::Error;
 use crate::http::ArmResponse;
 use crate::http::long_running::{Announce, announce};
 
-/// Names the deleted vault that a new one is to be made of.
+/// Names the deleted vault that is to come back.
 const DELETED_VAULT: &str = "x-ms-deleted-vault-id";
 
 /// 200 when nothing changes, else 201 with the body as it is going to be, as recorded.
 pub(super) async fn put(request: Request<'_>) -> Result<ArmResponse, Error> {
-    let decode = || {
-        // It must not be passed over: who sends it wants the data of the deleted vault, and not an empty one.
-        if let Some(deleted) = request.req.headers.get(DELETED_VAULT) {
-            return Err(errors::no_deleted_vault(deleted.to_str().unwrap_or_default()));
-        }
-        request.req.decode()
-    };
-    let change = backup_vault::put(request.app, request.call(), &request.vault()?, decode).await?;
+    // What is no text is no id either, and is refused as such.
+    let deleted = request.req.headers.get(DELETED_VAULT).map(|id| id.to_str().unwrap_or_default());
+    let decode = || request.req.decode();
+    let change =
+        backup_vault::put(request.app, request.call(), &request.vault()?, deleted, decode).await?;
     let body = encode::resource(&change.vault);
     let version = &request.req.api_version;
     let response = match change.operation {
@@ -59,20 +56,6 @@ pub(super) async fn list(request: Request<'_>) -> Result<ArmResponse, Error> {
     let vaults =
         backup_vault::list(request.app, request.call(), &request.scope.id()?, &page).await?;
     Ok(encode::list(request, vaults, encode::resource))
-}
-
-/// The deleted vaults of a location: a vault that is deleted is gone, so there are none.
-pub(super) async fn list_deleted(request: Request<'_>) -> Result<ArmResponse, Error> {
-    vault_deletion::require_reader_of_deleted(request.app, request.call(), &request.scope.id()?)
-        .await?;
-    Ok(ArmResponse::ok(serde_json::json!({ "value": [] })))
-}
-
-/// A deleted vault: see [`list_deleted`].
-pub(super) async fn get_deleted(request: Request<'_>) -> Result<ArmResponse, Error> {
-    vault_deletion::require_reader_of_deleted(request.app, request.call(), &request.scope.id()?)
-        .await?;
-    Err(errors::resource_not_found())
 }
 
 /// 204 when there is none, else 202.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Request;
 use crate::app::dataprotection::conditions::etag_of;
 use crate::app::dataprotection::state::{InstanceState, read_state, without_state};
-use crate::app::dataprotection::{ListPlace, Paged, Resource, TimePage};
+use crate::app::dataprotection::{ListPlace, Paged, Resource, TimePage, deleted_vault};
 use crate::clock::SECOND_US;
 use crate::error::Error;
 use crate::http::ArmResponse;
@@ -74,6 +74,21 @@ pub(super) fn deleted_instance(deleted: &Resource) -> Result<Value, Error> {
     });
     value["properties"] = serde_json::to_value(properties).map_err(Error::internal)?;
     Ok(value)
+}
+
+/// A soft deleted vault. It is nobody's to tag or to place: it has no location and no tags.
+///
+/// # Errors
+/// As [`instance`].
+pub(super) fn deleted_vault(deleted: &Resource) -> Result<Value, Error> {
+    let properties =
+        serde_json::to_value(deleted_vault::wire(deleted)?).map_err(Error::internal)?;
+    Ok(json!({
+        "properties": properties,
+        "id": deleted.id.to_string(),
+        "name": deleted.id.name(),
+        "type": deleted.id.resource_type(),
+    }))
 }
 
 /// A page of a list, with a link to the next one where there is one.

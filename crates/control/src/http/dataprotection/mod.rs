@@ -7,6 +7,7 @@ mod backup_instance;
 mod backup_policy;
 mod backup_vault;
 mod deleted_backup_instance;
+mod deleted_vault;
 mod encode;
 mod job;
 mod operation;
@@ -164,11 +165,11 @@ impl<'a> Request<'a> {
             (&Method::POST, ["locations", _, "checkfeaturesupport"]) => {
                 provider::check_feature_support(self).await
             }
-            (&Method::GET, ["locations", _, "deletedvaults"]) => {
-                backup_vault::list_deleted(self).await
+            (&Method::GET, ["locations", location, "deletedvaults"]) => {
+                deleted_vault::list(self, location).await
             }
-            (&Method::GET, ["locations", _, "deletedvaults", _]) => {
-                backup_vault::get_deleted(self).await
+            (&Method::GET, ["locations", location, "deletedvaults", name]) => {
+                deleted_vault::get(self, location, name).await
             }
             (_, ["locations", _, "deletedvaults"] | ["locations", _, "deletedvaults", _]) => {
                 Err(self.method_not_allowed("GET"))

@@ -20,8 +20,8 @@ use crate::app::alert::{self, Alert, AlertKind};
 use crate::app::dataprotection::instance_row::{deleted_id, set_state};
 use crate::app::dataprotection::protection_state::ProtectionState;
 use crate::app::dataprotection::state::{Deletion, InstanceState, read_state, write_state};
+use crate::app::dataprotection::vault_security::{SOFT_DELETE_DAYS_DEFAULT, retention_us};
 use crate::app::{App, user_facing_error};
-use crate::clock::SECOND_US;
 use crate::db::{self, NewResource, Tx};
 use crate::error::Error;
 use crate::operations::{Failure, OperationKind, Outcome, Run, Saga, request_cancellation};
@@ -40,8 +40,6 @@ const STOPPED: [OperationKind; 4] = [
 const STOP_POLL: Duration = Duration::from_millis(50);
 /// How long it is waited for before this attempt ends.
 const STOP_WAIT: Duration = Duration::from_secs(60);
-/// Soft delete's days where the vault does not say.
-const RETENTION_DAYS_DEFAULT: f64 = 14.0;
 
 /// See the module.
 pub(super) struct DeleteInstance {
@@ -198,17 +196,14 @@ fn keep_for_us(security_settings: &Value) -> Option<i64> {
     if soft_delete["state"].as_str().is_some_and(|state| state.eq_ignore_ascii_case("Off")) {
         return None;
     }
-    let days = soft_delete["retentionDurationInDays"].as_f64().unwrap_or(RETENTION_DAYS_DEFAULT);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a number of days in microseconds, saturating"
-    )]
-    Some((days * 86_400.0) as i64 * SECOND_US)
+    let days = soft_delete["retentionDurationInDays"].as_f64().unwrap_or(SOFT_DELETE_DAYS_DEFAULT);
+    Some(retention_us(days))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SECOND_US;
     use serde_json::json;
 
     #[test]

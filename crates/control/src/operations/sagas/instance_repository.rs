@@ -105,3 +105,12 @@ pub(crate) async fn destroy_repository(
     tracing::info!(%repository, objects, "a repository was destroyed");
     Ok(())
 }
+
+/// Destroys what the storage holds of a vault, alive or deleted, for good: its keys first. May be repeated.
+pub(crate) async fn destroy_vault(app: &App, vault: &ResourceId) -> Result<(), Failure> {
+    let VaultStorage { store, vault_guid, .. } = vault_storage(app, vault).await?;
+    VaultKeyring::destroy(&store, vault_guid)
+        .await
+        .map_err(|error| user_facing_error::store_failure(&error))?;
+    Ok(())
+}

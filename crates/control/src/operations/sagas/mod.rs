@@ -29,7 +29,9 @@ use super::saga::Saga;
 use crate::app::App;
 
 pub(crate) use data_run::clear_work_directories;
-pub(crate) use instance_repository::{destroy_repository, open_repository, vault_lock};
+pub(crate) use instance_repository::{
+    destroy_repository, destroy_vault, open_repository, vault_lock,
+};
 
 /// The saga of every kind.
 pub(crate) fn registry(app: &Arc<App>) -> Registry {

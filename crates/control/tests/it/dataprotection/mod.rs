@@ -7,6 +7,7 @@ mod backup_vault;
 mod conditions;
 mod consent;
 mod critical_operations;
+mod deleted_vaults;
 mod everywhere;
 mod jobs;
 mod not_for_postgres;

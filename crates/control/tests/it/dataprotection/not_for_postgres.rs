@@ -1,8 +1,8 @@
-//! What the API has for other datasources, other tiers and later deletions: answered truly, never passed over.
+//! What the API has for other datasources and other tiers: answered truly, never passed over.
 
 use serde_json::{Value, json};
 
-use super::{Scene, database, instance_properties, policy_body, vault_body};
+use super::{Scene, database, instance_properties, policy_body};
 use crate::harness::API_VERSION;
 
 #[tokio::test]
@@ -58,31 +58,6 @@ async fn nothing_is_rehydrated_and_the_reason_is_told() {
     );
     s.post(&rehydrate, ask("other")).await.expect_error(400, "UserErrorRecoveryPointNotFound");
     s.post(&rehydrate, Some(json!({}))).await.expect_error(400, "InvalidRequestContent");
-    s.h.stop().await;
-}
-
-#[tokio::test]
-async fn a_deleted_vault_is_gone_and_none_is_made_of_it() {
-    let s = Scene::start().await;
-    let vault = s.make_vault("v1", "On").await;
-    let gone = s.delete(&vault).await.expect(202);
-    s.finish(&gone, "Succeeded").await;
-    let provider = format!("{}/providers/Microsoft.DataProtection", s.h.subscription_path());
-    let deleted = format!("{provider}/locations/westus/deletedVaults");
-    assert_eq!(s.get(&deleted).await.expect(200).body, json!({ "value": [] }));
-    s.get(&format!("{deleted}/v1")).await.expect_error(404, "UserErrorGenericResourceNotFound");
-    // Who wants the old one back does not get an empty one instead.
-    let put = |header: bool| {
-        let mut request = s.h.client().put(s.h.url(&vault)).bearer_auth(&s.h.owner.token);
-        if header {
-            request = request.header("x-ms-deleted-vault-id", format!("{deleted}/v1"));
-        }
-        s.h.send(request.json(&vault_body("On")))
-    };
-    let refused = put(true).await.expect_error(400, "BMSUserErrorInvalidInput");
-    assert!(refused.body.to_string().contains("deletedVaults/v1"), "{:#}", refused.body);
-    s.get(&vault).await.expect(404);
-    put(false).await.expect(201);
     s.h.stop().await;
 }
 

@@ -1,12 +1,12 @@
 //! Soft deletion, undelete, purge, and deletion at once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::Value;
 
-use super::estate::{Estate, lock_customer, unlock_customer};
+use super::estate::{Estate, digest, lock_customer, unlock_customer};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -36,6 +36,22 @@ fn repositories(data_dir: &Path) -> usize {
         }
     }
     found
+}
+
+/// The files of the storage location, without what every running service has there.
+fn vault_files(data_dir: &Path) -> Vec<PathBuf> {
+    let (mut files, mut pending) = (Vec::new(), vec![data_dir.join("storage")]);
+    while let Some(path) = pending.pop() {
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true if path.ends_with(".staging") => {}
+                true => pending.push(path),
+                false => files.push(path),
+            }
+        }
+    }
+    files
 }
 
 async fn delete(estate: &Estate, instance: &str) {
@@ -89,6 +105,65 @@ async fn soft_deleted_undeleted_and_purged() {
     harness.call_as(&owner, Method::DELETE, &policy, None).await.expect(200);
     let answer = harness.call_as(&owner, Method::DELETE, &estate.vault, None).await.expect(202);
     assert_ne!(answer.header("location"), "");
+}
+
+/// A vault that was deleted has lost nothing until its days are over, and then all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_vaults_data_comes_back_and_goes() {
+    let estate = Estate::new("On").await;
+    estate.grant().await;
+    let harness = &estate.harness;
+    let instance = estate.protect("pg-shop", "shop").await;
+    estate.backup(&instance).await;
+    let point = estate.recovery_points(&instance).await[0]["name"].as_str().unwrap().to_owned();
+    let delete_all = async || {
+        delete(&estate, &instance).await;
+        let path = format!("{}?api-version=2025-09-01", estate.vault);
+        let answer = harness.call(Method::DELETE, &path, None).await.expect(202);
+        assert_eq!(estate.follow(&answer).await["status"], "Succeeded");
+        harness.call(Method::GET, &estate.vault, None).await.expect(404);
+        let list = format!(
+            "{}/providers/Microsoft.DataProtection/locations/westeurope/deletedVaults",
+            harness.subscription_path()
+        );
+        let list = harness.call(Method::GET, &list, None).await.expect(200);
+        list.body["value"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let deleted = delete_all().await;
+    assert_eq!(repositories(harness.data_dir()), 1);
+
+    let body = serde_json::json!({
+        "location": "westeurope",
+        "identity": { "type": "SystemAssigned" },
+        "properties": { "storageSettings": [{ "datastoreType": "VaultStore", "type": "LocallyRedundant" }] }
+    });
+    let put =
+        harness.client().put(harness.url(&format!("{}?api-version=2025-09-01", estate.vault)));
+    let put = put.bearer_auth(&harness.owner.token).header("x-ms-deleted-vault-id", deleted);
+    let answer = harness.send(put.json(&body)).await.expect(201);
+    assert_eq!(estate.follow(&answer).await["status"], "Succeeded");
+    let undelete = format!("{}/deletedBackupInstances/pg-shop/undelete", estate.vault);
+    estate.act(&undelete).await;
+    let request = serde_json::json!({ "objectType": "ValidateRestoreRequestObject",
+        "restoreRequestObject": estate.restore_to_database(&point, "shop_copy") });
+    let validated =
+        harness.call(Method::POST, &format!("{instance}/validateRestore"), Some(request)).await;
+    assert_eq!(estate.follow(&validated.expect(202)).await["status"], "Succeeded");
+    let request = estate.restore_to_database(&point, "shop_copy");
+    let restored = harness.call(Method::POST, &format!("{instance}/restore"), Some(request)).await;
+    let job = estate.job(&restored.expect(202)).await;
+    assert_eq!(job["properties"]["status"], "Completed", "{job:#}");
+    assert_eq!(digest(&estate.postgres, "shop_copy"), digest(&estate.postgres, "shop"));
+
+    delete_all().await;
+    let app = harness.service().app();
+    app.clock.advance(15 * DAY);
+    coffer_control::background::run_round(app).await;
+    assert_eq!(repositories(harness.data_dir()), 0);
+    app.clock.advance(DAY);
+    coffer_control::background::run_round(app).await;
+    let left = vault_files(harness.data_dir());
+    assert!(left.is_empty(), "nothing of the vault is left: {left:?}");
 }
 
 /// Nobody should have to wait for the next round before an emptied vault can be deleted.
