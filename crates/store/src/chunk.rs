@@ -134,11 +134,17 @@ pub enum ChunkKind {
     SequenceList = 8,
     /// JSON lines describing materialized views.
     MaterializedViewList = 9,
+    /// JSON lines describing the databases of a server.
+    DatabaseList = 10,
+    /// Root of one database of a server.
+    DatabaseRoot = 11,
+    /// JSON lines describing tablespaces.
+    TablespaceList = 12,
 }
 
 impl ChunkKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::TableRows,
         Self::SchemaArchive,
         Self::LargeObjectData,
@@ -148,6 +154,9 @@ impl ChunkKind {
         Self::RangeList,
         Self::SequenceList,
         Self::MaterializedViewList,
+        Self::DatabaseList,
+        Self::DatabaseRoot,
+        Self::TablespaceList,
     ];
 
     /// The number that stands in the format.

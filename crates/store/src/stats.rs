@@ -63,6 +63,21 @@ impl Counters {
         self.stored_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    pub(crate) fn add(&self, stats: &WriterStats) {
+        for (counter, count) in [
+            (&self.stored_chunks, stats.stored_chunks),
+            (&self.stored_plain_bytes, stats.stored_plain_bytes),
+            (&self.stored_bytes, stats.stored_bytes),
+            (&self.packs, stats.packs),
+            (&self.deduplicated_chunks, stats.deduplicated_chunks),
+            (&self.deduplicated_plain_bytes, stats.deduplicated_plain_bytes),
+            (&self.resumed_chunks, stats.resumed_chunks),
+            (&self.resumed_plain_bytes, stats.resumed_plain_bytes),
+        ] {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn read(&self) -> WriterStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (stored, stored_plain) = (get(&self.stored_chunks), get(&self.stored_plain_bytes));

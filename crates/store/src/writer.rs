@@ -132,6 +132,12 @@ impl Writer {
         self.shared.listed.hold(chunk)
     }
 
+    /// Counts in what an earlier writer of the same recovery point has done: one that was given up after a part of the recovery
+    /// point was whole.
+    pub fn count_earlier(&self, stats: &WriterStats) {
+        self.shared.counters.add(stats);
+    }
+
     /// Counters so far.
     #[must_use]
     pub fn stats(&self) -> WriterStats {
