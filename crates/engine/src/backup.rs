@@ -22,29 +22,31 @@ mod previous;
 mod reporter;
 mod run;
 mod schema;
+mod server;
 mod tables;
 mod worker;
+mod writers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use coffer_store::{Lease, Repository, WriterStats};
+use coffer_store::{Lease, ManifestInfo, Repository, WriterStats};
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::ConnectOptions;
 use crate::error::{Error, Result};
 use crate::manifest::{Totals, Warning};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Phase};
 use crate::span::{Traced as _, span};
 use crate::tools::Tools;
 
 /// A backup to take.
 #[derive(Debug, Clone)]
 pub struct BackupRequest {
-    /// The database.
+    /// The database; for a server, one to connect to for its list of databases.
     pub source: ConnectOptions,
     /// Installed tools.
     pub tools: Tools,
@@ -109,13 +111,13 @@ impl Default for BackupOptions {
 pub struct BackupOutcome {
     /// As requested.
     pub recovery_point_id: String,
-    /// Time of the snapshot by the server's clock, microseconds since 1970.
+    /// Time of the snapshot by the server's clock, microseconds since 1970; of a server, that of the earliest.
     pub taken_at_unix_us: i64,
     /// What it holds.
     pub totals: Totals,
-    /// What a person should know; also in the manifest.
+    /// What a person should know; also in the manifest, and of a server in those of its databases.
     pub warnings: Vec<Warning>,
-    /// `pg_database_size()` of the source.
+    /// `pg_database_size()` of the source, or of all databases of a server.
     pub source_database_bytes: u64,
     /// What the store did.
     pub stats: WriterStats,
@@ -138,10 +140,50 @@ pub async fn backup(
 ) -> Result<BackupOutcome> {
     validate(&request)?;
     let span = span!("backup", recovery_point = request.recovery_point_id);
-    let run = run::Run::new(request, repository.clone(), lease.clone(), monitor);
-    let cancellers = run.cancellers();
-    let sealing = run.sealing();
-    let mut taking = Box::pin(run.take().traced(span));
+    let (cancellers, sealing) = (reporter::Cancellers::default(), Arc::default());
+    let taking = take_database(
+        run::Run {
+            request,
+            repository: repository.clone(),
+            base: previous::Base::RecoveryPoint,
+            reporter: reporter::Reporter::new(monitor),
+            cancellers: cancellers.clone(),
+        },
+        lease,
+        &sealing,
+    );
+    unless_cancelled(cancel, &sealing, cancellers, Box::pin(taking.traced(span))).await
+}
+
+/// Takes a backup of a whole server: every database that allows connections and is no template, but those that services keep
+/// for themselves, and all roles and tablespaces, in one recovery point. Databases are read one after the other, each as by
+/// [`backup`]; their snapshots are not of one moment. One that can't be read fails the whole; one that is dropped meanwhile is
+/// left out and named.
+///
+/// # Errors
+/// As [`backup`]; what concerns one database is [`Error::InDatabase`].
+pub async fn backup_server(
+    request: BackupRequest,
+    repository: &Repository,
+    lease: &Lease,
+    monitor: Arc<dyn Monitor>,
+    cancel: CancellationToken,
+) -> Result<BackupOutcome> {
+    validate(&request)?;
+    let span = span!("backup", recovery_point = request.recovery_point_id);
+    let (cancellers, sealing) = (reporter::Cancellers::default(), Arc::default());
+    let run = server::ServerRun::new(request, repository, lease, monitor, cancellers.clone());
+    let taking = run.take(&sealing).traced(span);
+    unless_cancelled(cancel, &sealing, cancellers, Box::pin(taking)).await
+}
+
+/// The work's outcome, unless the caller cancels while there is still time.
+async fn unless_cancelled(
+    cancel: CancellationToken,
+    sealing: &AtomicBool,
+    cancellers: reporter::Cancellers,
+    mut taking: std::pin::Pin<Box<impl Future<Output = Result<BackupOutcome>>>>,
+) -> Result<BackupOutcome> {
     tokio::select! {
         biased;
         () = cancel.cancelled() => {}
@@ -154,6 +196,45 @@ pub async fn backup(
     drop(taking);
     cancellers.cancel_all().await;
     Err(Error::Cancelled)
+}
+
+async fn take_database(
+    run: run::Run,
+    lease: &Lease,
+    sealing: &AtomicBool,
+) -> Result<BackupOutcome> {
+    let mut writers = writers::Writers::new(&run.repository, lease, &run.request.options);
+    let manifest = run.read(&mut writers).await?;
+    let sealed = seal(&run.reporter, &mut writers, &manifest.recovery_point_id, &manifest, sealing);
+    let info = sealed.traced(span!("seal")).await?;
+    Ok(BackupOutcome {
+        recovery_point_id: manifest.recovery_point_id,
+        taken_at_unix_us: manifest.snapshot.taken_at_unix_us,
+        totals: manifest.totals,
+        warnings: manifest.warnings,
+        source_database_bytes: manifest.totals.database_bytes,
+        stats: info.stats,
+    })
+}
+
+/// Writes the root, from which on it is too late to cancel.
+async fn seal(
+    reporter: &reporter::Reporter,
+    writers: &mut writers::Writers,
+    recovery_point_id: &str,
+    root: &impl serde::Serialize,
+    sealing: &AtomicBool,
+) -> Result<ManifestInfo> {
+    let body = serde_json::to_vec(root).map_err(|error| Error::Manifest {
+        message: format!("it can't be written as JSON: {error}"),
+    })?;
+    let writer = writers.writer().await?;
+    sealing.store(true, Ordering::Release);
+    reporter.report(Phase::Seal, None);
+    let sealed = writer.seal(recovery_point_id, &body).await;
+    let info = sealed.map_err(Error::store("seal the recovery point"))?;
+    reporter.report(Phase::Done, None);
+    Ok(info)
 }
 
 fn validate(request: &BackupRequest) -> Result<()> {

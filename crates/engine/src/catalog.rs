@@ -11,6 +11,7 @@ pub(crate) mod materialized_view;
 pub(crate) mod relation;
 pub(crate) mod role;
 pub(crate) mod sequence;
+pub(crate) mod server;
 pub(crate) mod shape;
 
 use tokio_postgres::types::{FromSql, ToSql};

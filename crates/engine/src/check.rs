@@ -9,9 +9,11 @@ mod privileges;
 
 use crate::catalog::database::{self, Server};
 use crate::catalog::relation;
+use crate::catalog::server::{self, Listed};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::manifest::Warning;
+use crate::restore::temporary::open_maintenance;
 use crate::session;
 use crate::tools::{Tool, Tools};
 
@@ -57,6 +59,68 @@ pub async fn check_source(options: &ConnectOptions, tools: &Tools) -> Result<Sou
     refuse_pooler(&connection).await?;
     let (_, report) = check_session(&connection, tools).await?;
     Ok(report)
+}
+
+/// Checks that a backup of the whole server would be possible now: each database that it would read is checked as by
+/// [`check_source`]. `options` name one to connect to for the list of databases. Gives their names.
+///
+/// # Errors
+/// The first thing that stands in the way, as [`Error::InDatabase`] where it is one database's; but missing rights are listed
+/// for all databases at once.
+pub async fn check_server(options: &ConnectOptions, tools: &Tools) -> Result<Vec<String>> {
+    let listed = {
+        let session = open_maintenance(options).await?;
+        server::databases(&session).await?.to_read
+    };
+    let mut names = Vec::new();
+    let mut missing = MissingOfServer::default();
+    for Listed { name, .. } in listed {
+        match check_source(&options.with_database(&name), tools).await {
+            Ok(_) => {}
+            // Dropped or renamed since it was listed, which a backup copes with.
+            Err(Error::DatabaseNotFound { .. }) => continue,
+            Err(Error::MissingPrivileges { role, objects, grants }) => {
+                missing.add(&name, role, objects, grants);
+            }
+            Err(source) => {
+                return Err(Error::InDatabase { database: name, source: Box::new(source) });
+            }
+        }
+        names.push(name);
+    }
+    missing.require_none()?;
+    Ok(names)
+}
+
+/// Rights that are missing in several databases.
+#[derive(Default)]
+struct MissingOfServer {
+    role: String,
+    objects: Vec<String>,
+    grants: Vec<String>,
+}
+
+impl MissingOfServer {
+    fn add(&mut self, database: &str, role: String, objects: Vec<String>, grants: Vec<String>) {
+        self.role = role;
+        let room = MISSING_MAX.saturating_sub(self.objects.len());
+        let named = objects.into_iter().map(|object| format!("{object} in database {database}"));
+        self.objects.extend(named.take(room));
+        let room = MISSING_MAX.saturating_sub(self.grants.len());
+        // A comment that says where; a line's end in a name would end it.
+        let shown: String =
+            database.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let named = grants.into_iter().map(|grant| format!("{grant} -- in database {shown}"));
+        self.grants.extend(named.take(room));
+    }
+
+    fn require_none(self) -> Result<()> {
+        let Self { role, objects, grants } = self;
+        if objects.is_empty() {
+            return Ok(());
+        }
+        Err(Error::MissingPrivileges { role, objects, grants })
+    }
 }
 
 /// The part of the check that needs no further connection.

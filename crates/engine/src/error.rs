@@ -144,6 +144,15 @@ pub enum Error {
         /// Where.
         differences: Vec<crate::proof::Difference>,
     },
+    /// One database of a server failed, and with it the whole.
+    #[error("database {database:?} of the server failed")]
+    InDatabase {
+        /// Its name.
+        database: String,
+        /// How.
+        #[source]
+        source: Box<Self>,
+    },
     /// The caller cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -214,6 +223,7 @@ impl Error {
             | Self::SnapshotRace { .. } => true,
             Self::Sql { sqlstate, .. } => transient_sqlstate(sqlstate),
             Self::Store { source, .. } => source.is_transient(),
+            Self::InDatabase { source, .. } => source.is_transient(),
             Self::Tls { .. }
             | Self::AuthenticationFailed { .. }
             | Self::DatabaseNotFound { .. }
@@ -274,6 +284,7 @@ impl Error {
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Sql { sqlstate, .. } => Some(sqlstate),
+            Self::InDatabase { source, .. } => source.sqlstate(),
             _ => None,
         }
     }

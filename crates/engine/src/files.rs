@@ -8,28 +8,36 @@
 mod archive;
 mod data_file;
 mod large_object_files;
+mod packed;
 mod roles_sql;
+mod server;
 mod table_files;
+mod tablespaces_sql;
 pub mod toc;
 
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use coffer_store::Repository;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
-use crate::manifest::{DatabaseManifest, MaterializedView, Role, Sequence, Warning};
+use crate::manifest::{DatabaseManifest, MaterializedView, Sequence, Warning};
 use crate::monitor::{Counters, Monitor, Phase};
 use crate::part::PartReader;
 use crate::proof::Proof;
 use crate::restore::role_map::RoleMap;
 use crate::restore::schema::read_toc;
+use crate::restore::unless_cancelled;
+use crate::root::describe_database;
 use crate::selection::{Selected, Selection};
 use crate::span::{Traced as _, span};
-use crate::verify::describe_recovery_point;
+
+use self::data_file::Form;
+pub use self::server::{SCHEMA_FILE, TABLESPACES_FILE, file_name, restore_server_files};
 
 /// Name of the roles' file in the archive's directory; `pg_restore` ignores it.
 pub const ROLES_FILE: &str = "roles.sql";
@@ -78,7 +86,8 @@ pub struct FilesOutcome {
     pub warnings: Vec<Warning>,
 }
 
-/// Writes a recovery point as a directory-format archive.
+/// Writes a recovery point as a directory-format archive: that of a database, or the database of a server's that the
+/// selection names.
 ///
 /// # Errors
 /// [`Error::Unsupported`] with code `FilesExist` when the name is taken and `FilePrefix` when it is no name,
@@ -95,74 +104,110 @@ pub async fn restore_files(
     let run = Arc::new(Run {
         repository: repository.clone(),
         directory: temporary.path.clone(),
+        form: Form::Directory,
         workers: request.workers.max(1),
         monitor,
-        counters: Counters::default(),
+        counters: Arc::default(),
         too_long: Mutex::default(),
     });
     let span = span!("files", recovery_point = request.recovery_point_id);
-    let written = tokio::select! {
-        biased;
-        () = cancel.cancelled() => Err(Error::Cancelled),
-        written = Box::pin(run.write(&request).traced(span)) => written,
-    };
-    workers_ended(run).await;
-    let written = written?;
+    let written = unless_cancelled(&cancel, Box::pin(run.write_directory(&request).traced(span)));
+    let written = written.await;
+    let last = Arc::downgrade(&run);
+    drop(run);
+    workers_ended(&last).await;
+    let Written { proof, warnings } = written?;
+    let (files, bytes) = measure(&temporary.path)?;
+    publish(temporary, &request, &path)?;
+    Ok(FilesOutcome { path, files, bytes, rows: proof.rows, proof, warnings })
+}
+
+/// Gives a directory its name, whose files are on the disk.
+fn publish(temporary: Temporary, request: &FilesRequest, path: &Path) -> Result<()> {
     sync_directory(&temporary.path)?;
-    final_path(&request)?;
-    temporary.publish(&path)?;
-    sync_directory(&request.directory)?;
-    Ok(FilesOutcome { path, ..written })
+    final_path(request)?;
+    temporary.publish(path)?;
+    sync_directory(&request.directory)
 }
 
 /// Waits until no worker of a run that was given up can make another file: the directory could not be removed under it.
-async fn workers_ended(run: Arc<Run>) {
+async fn workers_ended(run: &Weak<Run>) {
     let deadline = tokio::time::Instant::now() + WORKERS_END_WITHIN;
-    while Arc::strong_count(&run) > 1 && tokio::time::Instant::now() < deadline {
+    while run.strong_count() > 0 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(WORKERS_END_PAUSE).await;
     }
 }
 
-/// One run.
+/// What a run has to tell.
+#[derive(Debug, Default)]
+struct Written {
+    proof: Proof,
+    warnings: Vec<Warning>,
+}
+
+/// Says so when it is dropped.
+struct GiveUp(Arc<AtomicBool>);
+
+impl Drop for GiveUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The writing of one database.
 struct Run {
     repository: Repository,
+    /// Of the archive, or of what is packed.
     directory: PathBuf,
+    form: Form,
     workers: usize,
     monitor: Arc<dyn Monitor>,
-    counters: Counters,
+    counters: Arc<Counters>,
     /// One for each table with rows that no tool of the server can read back.
     too_long: Mutex<Vec<Warning>>,
 }
 
 impl Run {
-    async fn write(self: &Arc<Self>, request: &FilesRequest) -> Result<FilesOutcome> {
+    async fn write_directory(self: &Arc<Self>, request: &FilesRequest) -> Result<Written> {
         self.report(None);
-        let manifest =
-            describe_recovery_point(&self.repository, &request.recovery_point_id).await?;
-        let mut toc = read_toc(&self.repository, &manifest).await?;
+        let database = request.selection.database.as_deref();
+        let id = &request.recovery_point_id;
+        let manifest = describe_database(&self.repository, id, database).await?;
+        self.write(&manifest, request, None).await
+    }
+
+    /// Writes the database into the directory, or what is in it then into the file `packed`.
+    async fn write(
+        self: &Arc<Self>,
+        manifest: &DatabaseManifest,
+        request: &FilesRequest,
+        packed: Option<&Path>,
+    ) -> Result<Written> {
+        let mut toc = read_toc(&self.repository, manifest).await?;
         let selected =
             request.selection.apply(&mut toc, &manifest.extensions).map_err(Error::Preflight)?;
         request.role_map.apply(&mut toc);
-        let mut builder = archive::ArchiveBuilder::new(toc, &self.directory)?;
-        let tables = self.write_tables(&manifest, &selected, &mut builder);
+        let mut builder = archive::ArchiveBuilder::new(toc, &self.directory, self.form)?;
+        let tables = self.write_tables(manifest, &selected, &mut builder);
         let mut proof = tables.traced(span!("tables")).await?;
         if selected.has_large_objects() {
             let map = &request.role_map;
-            let objects = self.write_large_objects(&manifest, map, &mut builder, &mut proof);
+            let objects = self.write_large_objects(manifest, map, &mut builder, &mut proof);
             objects.traced(span!("large_objects")).await?;
         }
         if !proof.differences.is_empty() {
             return Err(Error::ProofFailed { differences: proof.differences });
         }
         proof.equal = true;
-        self.add_positions_and_refreshes(&manifest, &selected, &mut builder).await?;
-        self.write_small_files(&manifest, &request.role_map, builder).await?;
-        let (files, bytes) = measure(&self.directory)?;
-        let rows = proof.rows;
-        let mut warnings = manifest.warnings;
+        self.add_positions_and_refreshes(manifest, &selected, &mut builder).await?;
+        match packed {
+            None => self.write_small_files(manifest, &request.role_map, builder).await?,
+            Some(path) => self.pack(path, builder).traced(span!("pack")).await?,
+        }
+        let mut warnings = manifest.warnings.clone();
         warnings.extend(selected.warnings);
         warnings.extend(self.too_long.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
-        Ok(FilesOutcome { path: PathBuf::new(), files, bytes, rows, proof, warnings })
+        Ok(Written { proof, warnings })
     }
 
     async fn add_positions_and_refreshes(
@@ -193,18 +238,8 @@ impl Run {
         role_map: &RoleMap,
         builder: archive::ArchiveBuilder,
     ) -> Result<()> {
-        let mut roles = Vec::new();
-        let mut reader = PartReader::new(&self.repository, &manifest.roles);
-        while let Some(mut role) = reader.next::<Role>().await? {
-            for membership in &mut role.member_of {
-                membership.role = role_map.name(&membership.role).to_owned();
-            }
-            // A mapped role is there, under its other name.
-            if role_map.name(&role.name) == role.name {
-                roles.push(role);
-            }
-        }
-        self.write_file(ROLES_FILE, roles_sql::roles_sql(&roles).as_bytes())?;
+        let roles = server::read_roles(&self.repository, &manifest.roles, role_map).await?;
+        data_file::write(&self.directory, ROLES_FILE, roles_sql::roles_sql(&roles).as_bytes())?;
         let toc = data_file::create(&self.directory, TOC_FILE)?;
         let mut output = BufWriter::new(toc);
         builder.write(&mut output)?;
@@ -212,10 +247,24 @@ impl Run {
         sync().map_err(Error::io(format!("write {TOC_FILE} of the archive")))
     }
 
-    fn write_file(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let mut file = data_file::create(&self.directory, name)?;
-        let write = std::io::Write::write_all(&mut file, bytes).and_then(|()| file.sync_all());
-        write.map_err(Error::io(format!("write {name} of the archive")))
+    /// Makes one file of all that was written.
+    async fn pack(self: &Arc<Self>, path: &Path, builder: archive::ArchiveBuilder) -> Result<()> {
+        let given_up = Arc::new(AtomicBool::new(false));
+        // Should this be given up, the thread is not left to pack for nobody.
+        let _give_up = GiveUp(Arc::clone(&given_up));
+        let (directory, path) = (self.directory.clone(), path.to_owned());
+        // As long as the thread works the run is not over.
+        let run = Arc::clone(self);
+        data_file::off_thread(move || {
+            let _run = run;
+            let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+            let mut output = BufWriter::new(file.map_err(Error::io("make an archive"))?);
+            let (header, places) = builder.write(&mut output)?;
+            let file = output.into_inner().map_err(std::io::IntoInnerError::into_error);
+            let file = file.map_err(Error::io("write the archive"))?;
+            packed::Packing { directory, file, header, places, given_up }.run()
+        })
+        .await
     }
 
     fn report(&self, current: Option<String>) {

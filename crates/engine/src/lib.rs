@@ -30,6 +30,7 @@ mod needs;
 pub mod part;
 pub mod proof;
 pub mod restore;
+mod root;
 pub mod row_hash;
 pub mod selection;
 pub mod session;
@@ -37,11 +38,11 @@ mod span;
 pub mod tools;
 pub mod verify;
 
-pub use backup::{BackupOptions, BackupOutcome, BackupRequest, backup};
-pub use check::{SUPPORTED_MAJORS, SourceReport, check_source};
+pub use backup::{BackupOptions, BackupOutcome, BackupRequest, backup, backup_server};
+pub use check::{SUPPORTED_MAJORS, SourceReport, check_server, check_source};
 pub use connect::{ConnectOptions, SecretFormatError, SslMode};
 pub use error::{Error, Problem};
-pub use files::{FilesOutcome, FilesRequest, restore_files};
+pub use files::{FilesOutcome, FilesRequest, restore_files, restore_server_files};
 pub use garbage::plan_collection;
 pub use large_row::LARGE_ROW_BYTES;
 pub use lock::lock_recovery_point;
@@ -51,9 +52,13 @@ pub use restore::{
     COPY_ROW_BYTES_MAX, Preflight, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMap,
     RoleMode, TEMPORARY_PREFIX, drop_temporary_database, restore_database, restore_preflight,
 };
+pub use root::{
+    describe_database, describe_recovery_point, describe_root, list_databases,
+    recovery_point_warnings,
+};
 pub use selection::{SelectedItem, Selection, check_selection};
 pub use tools::Tools;
 pub use verify::{
-    PackReading, ScratchRequest, describe_recovery_point, verify_by_restore, verify_recovery_point,
+    PackReading, ScratchRequest, verify_by_restore, verify_recovery_point,
     verify_recovery_point_knowing,
 };

@@ -9,22 +9,32 @@
 //! Facts that a later backup needs to decide whether a range may be reused without reading it (relfilenodes, shapes,
 //! log positions, marks, range bounds, fingerprints) are recorded from the first version on.
 
+mod server;
+
 use std::collections::BTreeMap;
 
 use coffer_store::ChunkRef;
 use serde::{Deserialize, Serialize};
 
-/// Version of the meaning of this body. A reader refuses a larger one.
-pub const ENGINE_FORMAT: u32 = 2;
+pub use self::server::{
+    DATABASES_MAX, DatabaseEntry, LeftOut, Root, ServerDatasource, ServerIdentity, ServerManifest,
+    Tablespace,
+};
+
+/// Version of the meaning of a body. A reader refuses a larger one. Only [`ServerManifest`] needs it.
+pub const ENGINE_FORMAT: u32 = 3;
+
+/// Version of a database's body with [`Part::depth`] or [`LargeObjects::ranges`].
+pub const ENGINE_FORMAT_DEEP_LISTS: u32 = 2;
 
 /// Version of a body without [`Part::depth`] and [`LargeObjects::ranges`]. Written wherever these are not needed, so that
 /// older readers understand most recovery points.
 pub const ENGINE_FORMAT_SHORT_LISTS: u32 = 1;
 
-/// The root of a recovery point.
+/// The root of a database's recovery point, or of one database in a server's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseManifest {
-    /// [`ENGINE_FORMAT`] of the writer.
+    /// [`ENGINE_FORMAT_DEEP_LISTS`] where it needs that, else [`ENGINE_FORMAT_SHORT_LISTS`].
     pub engine_format: u32,
     /// Version of Coffer that wrote it.
     pub coffer_version: String,
@@ -68,11 +78,11 @@ impl DatabaseManifest {
         [&schema.toc, roles, sequences, materialized_views, list, data]
     }
 
-    /// The oldest [`ENGINE_FORMAT`] in which the root can be understood; lists of tables may still need a newer one.
+    /// The oldest engine format in which the root can be understood; lists of tables may still need a newer one.
     pub(crate) fn oldest_format(&self) -> u32 {
         let mut parts = self.plain_parts().into_iter().chain([&self.tables]);
         if self.large_objects.ranges.is_some() || parts.any(|part| part.depth > 0) {
-            ENGINE_FORMAT
+            ENGINE_FORMAT_DEEP_LISTS
         } else {
             ENGINE_FORMAT_SHORT_LISTS
         }
@@ -373,6 +383,18 @@ pub struct Content {
     pub hash: u128,
     /// Bytes of COPY text.
     pub text_bytes: u64,
+}
+
+impl Totals {
+    /// Adds another database's.
+    pub fn add(&mut self, other: Self) {
+        let Self { tables, content, ranges, ranges_skipped, database_bytes } = other;
+        self.tables = self.tables.saturating_add(tables);
+        self.content.add(content);
+        self.ranges = self.ranges.saturating_add(ranges);
+        self.ranges_skipped = self.ranges_skipped.saturating_add(ranges_skipped);
+        self.database_bytes = self.database_bytes.saturating_add(database_bytes);
+    }
 }
 
 impl Content {

@@ -7,9 +7,12 @@
 use coffer_store::{ChunkRef, Collection, Locking, Manifest, Repository};
 
 use crate::error::{Error, Result};
-use crate::manifest::{LargeObjectRange, Part, Range, Ranges, Table};
+use crate::manifest::{
+    DatabaseEntry, DatabaseManifest, LargeObjectRange, Part, Range, Ranges, Root, ServerManifest,
+    Table,
+};
 use crate::part::{PartReader, ReferenceReader};
-use crate::verify::parse;
+use crate::root::{parse, read_database};
 
 /// Who is told what a recovery point needs.
 pub(crate) trait Needs {
@@ -44,7 +47,27 @@ struct Walk<'a, N> {
 
 impl<N: Needs> Walk<'_, N> {
     async fn manifest(&mut self, manifest: &Manifest) -> Result<()> {
-        let root = parse(&manifest.body, &manifest.info.recovery_point_id)?;
+        match parse(&manifest.body, &manifest.info.recovery_point_id)? {
+            Root::Database(root) => self.database(&root).await,
+            Root::Server(root) => self.server(&root).await,
+        }
+    }
+
+    async fn server(&mut self, root: &ServerManifest) -> Result<()> {
+        for part in root.plain_parts().into_iter().chain([&root.databases]) {
+            self.part(part).await?;
+        }
+        let mut databases = PartReader::new(self.repository, &root.databases);
+        while let Some(entry) = databases.next::<DatabaseEntry>().await? {
+            self.part(&entry.manifest).await?;
+            let id = &root.recovery_point_id;
+            let database = read_database(self.repository, id, &entry.manifest).await?;
+            self.database(&database).await?;
+        }
+        Ok(())
+    }
+
+    async fn database(&mut self, root: &DatabaseManifest) -> Result<()> {
         for part in root.plain_parts().into_iter().chain([&root.tables]) {
             self.part(part).await?;
         }

@@ -26,9 +26,9 @@ use coffer_store::Repository;
 use self::graph::Graph;
 use crate::error::{Error, Problem};
 use crate::files::toc::{Entry, Toc};
-use crate::manifest::{Extension, NotProved, Table, Warning};
+use crate::manifest::{Extension, NotProved, Root, Table, Warning};
 use crate::restore::schema::read_toc;
-use crate::verify::describe_recovery_point;
+use crate::root::{describe_database, describe_root};
 
 /// Most items of one choice.
 pub const ITEMS_MAX: usize = 10_000;
@@ -43,6 +43,8 @@ const ALWAYS: [&str; 5] =
 /// What of a recovery point is restored. By default all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
+    /// Which database of a server's recovery point; none for a database's, which has only one.
+    pub database: Option<String>,
     /// Chosen parts; none means everything.
     pub items: Vec<SelectedItem>,
     /// Large objects come back. They belong to no schema: of a part they come only when asked for.
@@ -53,7 +55,7 @@ pub struct Selection {
 
 impl Default for Selection {
     fn default() -> Self {
-        Self { items: Vec::new(), large_objects: true, user_mappings: true }
+        Self { database: None, items: Vec::new(), large_objects: true, user_mappings: true }
     }
 }
 
@@ -89,7 +91,7 @@ impl std::fmt::Display for SelectedItem {
 }
 
 impl Selection {
-    /// Everything is chosen.
+    /// Everything of the database is chosen.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.items.is_empty()
@@ -192,7 +194,7 @@ impl Selection {
     }
 }
 
-/// Looks whether a recovery point holds what is chosen.
+/// Looks whether a recovery point holds what is chosen. All of a server's holds itself.
 ///
 /// # Errors
 /// [`Error::Preflight`] with what stands in the way; when the recovery point can't be read.
@@ -201,7 +203,14 @@ pub async fn check_selection(
     recovery_point_id: &str,
     repository: &Repository,
 ) -> Result<(), Error> {
-    let manifest = describe_recovery_point(repository, recovery_point_id).await?;
+    let database = selection.database.as_deref();
+    if database.is_none()
+        && selection.is_everything()
+        && matches!(describe_root(repository, recovery_point_id).await?, Root::Server(_))
+    {
+        return Ok(());
+    }
+    let manifest = describe_database(repository, recovery_point_id, database).await?;
     let mut toc = read_toc(repository, &manifest).await?;
     selection.apply(&mut toc, &manifest.extensions).map(drop).map_err(Error::Preflight)
 }

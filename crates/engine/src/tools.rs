@@ -112,16 +112,22 @@ fn own_environment() -> impl Iterator<Item = (&'static str, OsString)> {
 }
 
 impl Tool {
-    /// A command that connects as the options say. Host, role, password and TLS are in its environment; its arguments
-    /// are empty. It is killed when dropped, and its standard input is closed.
-    #[must_use]
-    pub fn command(&self, options: &ConnectOptions) -> tokio::process::Command {
+    /// A command that connects to nothing. It is killed when dropped, and its standard input is closed.
+    pub(crate) fn command_without_server(&self) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(&self.path);
         command
             .env_clear()
             .envs(own_environment())
             .stdin(std::process::Stdio::null())
             .kill_on_drop(true);
+        command
+    }
+
+    /// A command that connects as the options say. Host, role, password and TLS are in its environment; its arguments
+    /// are empty. It is killed when dropped, and its standard input is closed.
+    #[must_use]
+    pub fn command(&self, options: &ConnectOptions) -> tokio::process::Command {
+        let mut command = self.command_without_server();
         command
             .env("PGHOST", &options.host)
             .env("PGPORT", options.port.to_string())

@@ -15,57 +15,20 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 use crate::manifest::{
-    DatabaseManifest, ENGINE_FORMAT, LargeObjectRange, Part, Range, Ranges, Table,
+    DatabaseEntry, DatabaseManifest, LargeObjectRange, Part, Range, Ranges, Root, ServerManifest,
+    Table,
 };
 use crate::monitor::{Counters, Monitor, Phase};
 use crate::part::{PART_REFERENCES_MAX, PartReader, ReferenceReader};
+use crate::root::read_database;
 use crate::span::{Traced as _, span};
 
 pub use self::packs::{PackReading, TURN_PACKS_MAX};
 pub use self::restored::{SCRATCH_PREFIX, ScratchRequest, verify_by_restore};
+pub use crate::root::{describe_database, describe_recovery_point, describe_root, list_databases};
 
 /// Chunks checked at the same time.
 const CHECKS_MAX: usize = 8;
-
-/// What the recovery point consists of.
-///
-/// # Errors
-/// [`Error::Store`] when there is no such recovery point or it can't be read, [`Error::Manifest`] when a newer version of
-/// Coffer wrote it or its body is damaged.
-pub async fn describe_recovery_point(
-    repository: &Repository,
-    recovery_point_id: &str,
-) -> Result<DatabaseManifest> {
-    let manifest = repository
-        .read_manifest(recovery_point_id)
-        .await
-        .map_err(Error::store("read the manifest"))?;
-    parse(&manifest.body, recovery_point_id)
-}
-
-/// The body of that recovery point's manifest.
-pub(crate) fn parse(body: &[u8], recovery_point_id: &str) -> Result<DatabaseManifest> {
-    /// Read first: of a newer body nothing else may be assumed.
-    #[derive(serde::Deserialize)]
-    struct Version {
-        engine_format: u32,
-    }
-    let damaged = |error: serde_json::Error| Error::Manifest { message: error.to_string() };
-    let Version { engine_format } = serde_json::from_slice(body).map_err(damaged)?;
-    if engine_format > ENGINE_FORMAT {
-        let message = format!(
-            "it has engine format {engine_format}; this version of Coffer reads up to {ENGINE_FORMAT}"
-        );
-        return Err(Error::Manifest { message });
-    }
-    let manifest: DatabaseManifest = serde_json::from_slice(body).map_err(damaged)?;
-    if manifest.recovery_point_id != recovery_point_id {
-        return Err(Error::Manifest {
-            message: format!("it is that of {}", manifest.recovery_point_id),
-        });
-    }
-    Ok(manifest)
-}
 
 /// Checks every chunk that the recovery point needs. Damage is in the report, not an error; where a list is damaged, what
 /// it would name can't be checked and the damage of the list stands for it. At the depth of closure, what is on record as
@@ -113,39 +76,12 @@ async fn walk(
     verifier: Verifier,
     monitor: &dyn Monitor,
 ) -> Result<VerifyReport> {
-    let root = describe_recovery_point(repository, recovery_point_id).await?;
+    let root = describe_root(repository, recovery_point_id).await?;
     let walk = Walk { repository, verifier, monitor, counters: Counters::default() };
     walk.report();
-    for part in root.plain_parts() {
-        walk.part(part).await?;
-    }
-    if let Some(ranges) = &root.large_objects.ranges
-        && let Some(mut ranges) = walk.list(ranges).await?
-    {
-        while let Some(range) = walk.next::<LargeObjectRange>(&mut ranges).await? {
-            walk.part(&range.list).await?;
-            walk.part(&range.data).await?;
-        }
-    }
-    let Some(mut tables) = walk.list(&root.tables).await? else {
-        return Ok(walk.verifier.finish());
-    };
-    while let Some(table) = walk.next::<Table>(&mut tables).await? {
-        match table.ranges {
-            Ranges::Inline(ranges) => {
-                for range in ranges {
-                    walk.check(&range.chunks).await?;
-                }
-            }
-            Ranges::Listed(part) => {
-                let Some(mut ranges) = walk.list(&part).await? else { continue };
-                while let Some(range) = walk.next::<Range>(&mut ranges).await? {
-                    walk.check(&range.chunks).await?;
-                }
-            }
-        }
-        walk.counters.add_items(1);
-        walk.report();
+    match root {
+        Root::Database(root) => walk.database(&root).await?,
+        Root::Server(root) => walk.server(&root).await?,
     }
     Ok(walk.verifier.finish())
 }
@@ -158,6 +94,54 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// What belongs to the server, and every database. Where a database's root is damaged, what it would name can't be checked.
+    async fn server(&self, root: &ServerManifest) -> Result<()> {
+        for part in root.plain_parts() {
+            self.part(part).await?;
+        }
+        let Some(mut databases) = self.list(&root.databases).await? else { return Ok(()) };
+        while let Some(entry) = self.next::<DatabaseEntry>(&mut databases).await? {
+            if self.part(&entry.manifest).await? {
+                let read = read_database(self.repository, &root.recovery_point_id, &entry.manifest);
+                self.database(&readable(read.await)?).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn database(&self, root: &DatabaseManifest) -> Result<()> {
+        for part in root.plain_parts() {
+            self.part(part).await?;
+        }
+        if let Some(ranges) = &root.large_objects.ranges
+            && let Some(mut ranges) = self.list(ranges).await?
+        {
+            while let Some(range) = self.next::<LargeObjectRange>(&mut ranges).await? {
+                self.part(&range.list).await?;
+                self.part(&range.data).await?;
+            }
+        }
+        let Some(mut tables) = self.list(&root.tables).await? else { return Ok(()) };
+        while let Some(table) = self.next::<Table>(&mut tables).await? {
+            match table.ranges {
+                Ranges::Inline(ranges) => {
+                    for range in ranges {
+                        self.check(&range.chunks).await?;
+                    }
+                }
+                Ranges::Listed(part) => {
+                    let Some(mut ranges) = self.list(&part).await? else { continue };
+                    while let Some(range) = self.next::<Range>(&mut ranges).await? {
+                        self.check(&range.chunks).await?;
+                    }
+                }
+            }
+            self.counters.add_items(1);
+            self.report();
+        }
+        Ok(())
+    }
+
     fn report(&self) {
         self.monitor.report(&self.counters.progress(Phase::Verify));
     }

@@ -8,7 +8,9 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use coffer_engine::{BackupOptions, BackupRequest, ConnectOptions, SilentMonitor, Tools, backup};
+use coffer_engine::{
+    BackupOptions, BackupRequest, ConnectOptions, SilentMonitor, Tools, backup, backup_server,
+};
 use coffer_store::{
     LeasePurpose, Location, LocationOptions, MasterKey, Repository, Variables, VaultKeyring,
 };
@@ -61,6 +63,10 @@ impl Stored {
 
     /// Takes one more recovery point.
     pub(crate) async fn back_up(&self, previous: Option<&str>) -> anyhow::Result<String> {
+        self.take(previous, false).await
+    }
+
+    async fn take(&self, previous: Option<&str>, whole_server: bool) -> anyhow::Result<String> {
         let recovery_point = Uuid::new_v4().simple().to_string();
         let repository = self.open().await?;
         let lease = repository.acquire_lease("test", LeasePurpose::Backup, 0, 60_000).await?;
@@ -76,7 +82,12 @@ impl Stored {
             work_dir: self.directory.path().to_owned(),
         };
         let monitor = Arc::new(SilentMonitor);
-        Box::pin(backup(request, &repository, &lease, monitor, CancellationToken::new())).await?;
+        let cancel = CancellationToken::new();
+        if whole_server {
+            Box::pin(backup_server(request, &repository, &lease, monitor, cancel)).await?;
+        } else {
+            Box::pin(backup(request, &repository, &lease, monitor, cancel)).await?;
+        }
         repository.release_lease(lease).await?;
         Ok(recovery_point)
     }
@@ -104,6 +115,48 @@ impl Stored {
         self.server
             .psql(database, &tables.lines().map(|line| format!("{line};\n")).collect::<String>())
     }
+}
+
+#[tokio::test]
+async fn a_server_comes_back_from_storage_and_key_alone() -> anyhow::Result<()> {
+    let stored = Stored::make().await?;
+    let point = stored.take(None, true).await?;
+    let (storage, key) = (stored.storage()?, stored.key()?);
+    let location = ["--storage", &storage, "--key-file", &key, "--output", "json"];
+    let call = |verb: &str, arguments: &[&str]| -> anyhow::Result<Value> {
+        let mut command = coffer();
+        command.args(["rescue", verb]).args(location).args(arguments);
+        let (code, out, err) = outcome(command.output()?)?;
+        ensure!(code == 0, "{verb} ended with {code}: {err}");
+        Ok(serde_json::from_str(&out)?)
+    };
+    let listed = call("list", &[])?;
+    let of_server = listed
+        .as_array()
+        .and_then(|all| all.iter().find(|entry| entry["recoveryPointId"] == point.as_str()));
+    let of_server = of_server.context("not listed")?;
+    assert_eq!(of_server["databases"], serde_json::json!(["postgres", "shop"]));
+    assert_eq!(of_server.get("database"), None);
+    let verified = call("verify", &[])?;
+    assert_eq!(verified["recoveryPoints"].as_array().map(Vec::len), Some(2), "{verified}");
+    assert!(verified.to_string().contains(&point));
+    let scratch = stored.server.uri("postgres");
+    let arguments = ["--depth", "restore", "--scratch", &scratch, "--recovery-point", &point];
+    let verified = call("verify", &arguments)?;
+    assert_eq!(verified["recoveryPoints"][0]["sound"], true, "{verified}");
+
+    let target = stored.server.uri("again");
+    let restored =
+        call("restore", &["--recovery-point", &point, "--database", "shop", "--target", &target])?;
+    assert_eq!(restored["proved"], true, "{restored}");
+    assert_eq!(stored.content("again")?, stored.content("shop")?);
+    let directory = text(&stored.directory.path().join("exported"))?;
+    let exported = call("export", &["--recovery-point", &point, "--target", &directory])?;
+    assert_eq!(exported["proved"], true, "{exported}");
+    for name in ["shop.sql", "postgres.sql", "roles.sql", "tablespace.sql", "schema.sql"] {
+        assert!(Path::new(&directory).join(name).is_file(), "{name}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ impl Lists<'_> {
     }
 }
 
-async fn write_list<T: Serialize>(
+pub(super) async fn write_list<T: Serialize>(
     stream: &mut PackStream,
     kind: ChunkKind,
     previous: Option<(Repository, Part)>,

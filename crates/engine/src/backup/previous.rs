@@ -9,9 +9,17 @@ use coffer_store::Repository;
 use crate::error::Result;
 use crate::manifest::{DatabaseManifest, LargeObjects, Mark, Part, Range, Ranges, Table};
 use crate::part::PartReader;
-use crate::verify::describe_recovery_point;
+use crate::root::{describe_recovery_point, read_database};
 
 use super::candidates::Candidates;
+
+/// Which root a database refers to.
+pub(super) enum Base {
+    /// That of the previous recovery point, which is a database's.
+    RecoveryPoint,
+    /// That of the same database in the previous recovery point, which is a server's; none where it was not there.
+    OfServer(Option<Part>),
+}
 
 /// An index of it by oid: a few hundred bytes a table, and more only for the chunks of its inline ranges.
 #[derive(Default)]
@@ -32,8 +40,18 @@ pub(super) struct PreviousTable {
 }
 
 impl Previous {
-    pub(super) async fn load(repository: &Repository, recovery_point_id: &str) -> Result<Self> {
-        let root = describe_recovery_point(repository, recovery_point_id).await?;
+    pub(super) async fn load(
+        repository: &Repository,
+        recovery_point_id: &str,
+        base: &Base,
+    ) -> Result<Self> {
+        let root = match base {
+            Base::RecoveryPoint => describe_recovery_point(repository, recovery_point_id).await?,
+            Base::OfServer(None) => return Ok(Self::default()),
+            Base::OfServer(Some(part)) => {
+                read_database(repository, recovery_point_id, part).await?
+            }
+        };
         let mut tables = HashMap::new();
         let mut reader = PartReader::new(repository, &root.tables);
         while let Some(table) = reader.next::<Table>().await? {

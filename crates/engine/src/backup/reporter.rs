@@ -69,6 +69,11 @@ impl Cancellers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(connection.canceller());
     }
 
+    /// All of them have ended.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Asks the server to stop all of them. A session that is gone already is nothing to worry about.
     pub(super) async fn cancel_all(&self) {
         let cancellers =

@@ -1,9 +1,8 @@
-//! One backup from beginning to end.
+//! Reading one database from beginning to end, up to what is to be sealed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use coffer_store::{Lease, Repository, Writer, WriterOptions};
+use coffer_store::{Repository, Writer};
 
 use crate::catalog::database::{self, Server, lsn_number};
 use crate::catalog::left_out;
@@ -11,10 +10,10 @@ use crate::check::{self, SourceReport};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::manifest::{
-    DatabaseManifest, ENGINE_FORMAT, ENGINE_FORMAT_SHORT_LISTS, Mark, SchemaArchive, Snapshot,
-    Source, Totals, Warning,
+    DatabaseManifest, ENGINE_FORMAT_DEEP_LISTS, ENGINE_FORMAT_SHORT_LISTS, Mark, SchemaArchive,
+    Snapshot, Source, Totals, Warning,
 };
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::Phase;
 use crate::selection;
 use crate::session;
 use crate::span::{Traced as _, span};
@@ -23,10 +22,11 @@ use super::collector::Collected;
 use super::hold::{self, Hold, LockRetry};
 use super::lists::Lists;
 use super::names::Names;
-use super::previous::Previous;
+use super::previous::{Base, Previous};
 use super::reporter::{Cancellers, Reporter};
 use super::schema::Archived;
-use super::{BackupOutcome, BackupRequest, identity, large_objects, schema, tables};
+use super::writers::Writers;
+use super::{BackupRequest, identity, large_objects, schema, tables};
 
 /// What all parts of a running backup share.
 pub(super) struct Context {
@@ -52,13 +52,14 @@ pub(super) struct Context {
     pub(super) large_row_bytes: u64,
 }
 
+/// The reading of one database.
 pub(super) struct Run {
-    request: BackupRequest,
-    repository: Repository,
-    lease: Lease,
-    reporter: Reporter,
-    cancellers: Cancellers,
-    sealing: Arc<AtomicBool>,
+    pub(super) request: BackupRequest,
+    pub(super) repository: Repository,
+    /// What to refer to where content is equal.
+    pub(super) base: Base,
+    pub(super) reporter: Reporter,
+    pub(super) cancellers: Cancellers,
 }
 
 /// What the source turned out to be, and the session outside the snapshot that found it out.
@@ -81,41 +82,20 @@ struct Known {
 }
 
 impl Run {
-    pub(super) fn new(
-        request: BackupRequest,
-        repository: Repository,
-        lease: Lease,
-        monitor: Arc<dyn Monitor>,
-    ) -> Self {
-        let reporter = Reporter::new(monitor);
-        Self {
-            request,
-            repository,
-            lease,
-            reporter,
-            cancellers: Cancellers::default(),
-            sealing: Arc::default(),
-        }
-    }
-
-    /// Set when it is too late to cancel: the manifest is being written.
-    pub(super) fn sealing(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.sealing)
-    }
-
-    pub(super) fn cancellers(&self) -> Cancellers {
-        self.cancellers.clone()
-    }
-
-    pub(super) async fn take(self) -> Result<BackupOutcome> {
+    /// Reads the database. Everything that the manifest names is durable then; nothing is sealed.
+    pub(super) async fn read(&self, writers: &mut Writers) -> Result<DatabaseManifest> {
         let examined = self.examine().traced(span!("check")).await?;
         let in_recovery = examined.server.in_recovery;
-        let taken = self.take_of(examined).await;
+        let taken = self.read_examined(examined, writers).await;
         taken.map_err(|error| if in_recovery { identity::of_standby(error) } else { error })
     }
 
     /// Attempts until one reads everything and nothing was changed under it that a snapshot does not keep.
-    async fn take_of(self, examined: Examined) -> Result<BackupOutcome> {
+    async fn read_examined(
+        &self,
+        examined: Examined,
+        writers: &mut Writers,
+    ) -> Result<DatabaseManifest> {
         let Examined { free, server, report } = examined;
         let mut warnings = report.warnings.clone();
         let source = database::source(&free, &server).await?;
@@ -136,16 +116,16 @@ impl Run {
         };
         let mut retry =
             LockRetry::new(self.request.options.lock_attempts, known.server.in_recovery);
-        let (context, manifest) = loop {
-            match Box::pin(self.attempt(&known, &mut retry)).await {
-                Ok(taken) => break taken,
+        loop {
+            match Box::pin(self.attempt(&known, &mut retry, writers)).await {
+                Ok(manifest) => return Ok(manifest),
                 // What was stored by then is found again, and not stored twice.
                 Err(error @ Error::SnapshotRace { attempts: 1, .. }) => retry.pause(error).await?,
                 Err(error) => return Err(error),
             }
+            writers.give_up();
             self.reporter.begin_anew();
-        };
-        self.seal(context, manifest).traced(span!("seal")).await
+        }
     }
 
     /// Everything from the locks to what is to be sealed.
@@ -153,7 +133,8 @@ impl Run {
         &self,
         known: &Known,
         retry: &mut LockRetry,
-    ) -> Result<(Arc<Context>, DatabaseManifest)> {
+        writers: &mut Writers,
+    ) -> Result<DatabaseManifest> {
         let Known { server, report, .. } = known;
         let mut warnings = known.warnings.clone();
         let (hold, Archived { mut toc, warnings: said }) =
@@ -172,7 +153,7 @@ impl Run {
             );
             warnings.push(Warning { code: "SnapshotRetaken".to_owned(), message });
         }
-        let context = Arc::new(self.context(known, hold).await?);
+        let context = Arc::new(self.context(known, hold, writers.writer().await?).await?);
         let (tables, mut not_proved) = tables::to_read(&context, server.in_recovery).await?;
         self.reporter.report(Phase::Data, None);
         let options = &self.request.options;
@@ -232,8 +213,8 @@ impl Run {
             warnings,
             totals,
         };
-        let engine_format = if deep { ENGINE_FORMAT } else { manifest.oldest_format() };
-        Ok((context, DatabaseManifest { engine_format, ..manifest }))
+        let engine_format = if deep { ENGINE_FORMAT_DEEP_LISTS } else { manifest.oldest_format() };
+        Ok(DatabaseManifest { engine_format, ..manifest })
     }
 
     async fn examine(&self) -> Result<Examined> {
@@ -249,7 +230,7 @@ impl Run {
     /// A previous recovery point that can't be read makes a backup larger, not impossible.
     async fn previous(&self, warnings: &mut Vec<Warning>) -> Previous {
         let Some(id) = &self.request.options.previous else { return Previous::default() };
-        Previous::load(&self.repository, id).await.unwrap_or_else(|error| {
+        Previous::load(&self.repository, id, &self.base).await.unwrap_or_else(|error| {
             let message = format!("recovery point {id} can't be referred to: {error}");
             tracing::warn!(%error, recovery_point = id, "previous recovery point can't be referred to");
             warnings.push(Warning { code: "PreviousUnreadable".to_owned(), message });
@@ -300,16 +281,13 @@ impl Run {
         }
     }
 
-    async fn context(&self, known: &Known, hold: Hold) -> Result<Context> {
+    async fn context(&self, known: &Known, hold: Hold, writer: Writer) -> Result<Context> {
         let Known { free, previous, server, .. } = known;
         let options = &self.request.options;
-        let writer_options =
-            WriterOptions { pack_bytes: options.pack_bytes, zstd_level: options.zstd_level };
-        let writer = self.repository.writer(&self.lease, writer_options).await;
         Ok(Context {
             source: self.request.source.clone(),
             repository: self.repository.clone(),
-            writer: writer.map_err(Error::store("begin to write"))?,
+            writer,
             names: Names::of(&hold.connection, free).await?,
             hold,
             free: Arc::clone(free),
@@ -322,29 +300,6 @@ impl Run {
             chunk_bytes: options.chunk_bytes,
             range_bytes: options.range_bytes,
             large_row_bytes: options.large_row_bytes,
-        })
-    }
-
-    async fn seal(
-        self,
-        context: Arc<Context>,
-        manifest: DatabaseManifest,
-    ) -> Result<BackupOutcome> {
-        let body = serde_json::to_vec(&manifest).map_err(|error| Error::Manifest {
-            message: format!("it can't be written as JSON: {error}"),
-        })?;
-        self.sealing.store(true, Ordering::Release);
-        self.reporter.report(Phase::Seal, None);
-        let sealed = context.writer.clone().seal(&manifest.recovery_point_id, &body).await;
-        let info = sealed.map_err(Error::store("seal the recovery point"))?;
-        self.reporter.report(Phase::Done, None);
-        Ok(BackupOutcome {
-            recovery_point_id: manifest.recovery_point_id,
-            taken_at_unix_us: manifest.snapshot.taken_at_unix_us,
-            totals: manifest.totals,
-            warnings: manifest.warnings,
-            source_database_bytes: manifest.totals.database_bytes,
-            stats: info.stats,
         })
     }
 }

@@ -1,10 +1,12 @@
-//! Roles that the database needs: owners, holders of grants, and all who are connected with them by membership.
+//! Roles that a database needs: owners, holders of grants, and all who are connected with them by membership; or all that
+//! a server has.
 //!
 //! Read from `pg_roles`, which hides passwords; `pg_authid` needs a superuser and is never touched.
 
 use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use super::{get, rows};
 use crate::error::Result;
@@ -27,16 +29,32 @@ pub(crate) async fn roles(client: &Client, major: u32) -> Result<Vec<Role>> {
           UNION SELECT m.member FROM pg_auth_members m JOIN members ON m.roleid = members.oid), \
         needed(oid) AS (SELECT oid FROM members \
           UNION SELECT m.roleid FROM pg_auth_members m JOIN needed ON m.member = needed.oid)";
+    let condition = "r.oid IN (SELECT oid FROM needed)";
+    read(client, major, closure, condition, &[&BOOTSTRAP_SUPERUSER]).await
+}
+
+/// All roles of the server but the predefined ones, by name.
+pub(crate) async fn all_roles(client: &Client, major: u32) -> Result<Vec<Role>> {
+    read(client, major, "", "true", &[]).await
+}
+
+async fn read(
+    client: &Client,
+    major: u32,
+    before: &str,
+    condition: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Role>> {
     let sql = format!(
-        "{closure} SELECT r.oid, r.rolname::text, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, \
+        "{before} SELECT r.oid, r.rolname::text, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, \
            r.rolcanlogin, r.rolreplication, r.rolbypassrls, r.rolconnlimit, r.rolvaliduntil::text, \
            coalesce(s.setconfig, '{{}}'), shobj_description(r.oid, 'pg_authid') \
          FROM pg_roles r LEFT JOIN pg_db_role_setting s ON s.setrole = r.oid AND s.setdatabase = 0 \
-         WHERE r.oid IN (SELECT oid FROM needed) AND r.rolname !~ '^pg_' ORDER BY r.rolname::text COLLATE \"C\""
+         WHERE {condition} AND r.rolname !~ '^pg_' ORDER BY r.rolname::text COLLATE \"C\""
     );
     let mut memberships = memberships(client, major).await?;
     let mut roles = Vec::new();
-    for row in rows(client, "roles", &sql, &[&BOOTSTRAP_SUPERUSER]).await? {
+    for row in rows(client, "roles", &sql, parameters).await? {
         let oid: u32 = get(&row, 0)?;
         let settings: Vec<String> = get(&row, 11)?;
         roles.push(Role {

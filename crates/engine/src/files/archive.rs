@@ -17,8 +17,13 @@ use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
 
+use self::entry_file::EntryFile;
 use self::large_objects::LargeObjectEntries;
-use super::toc::{Compression, Entry, Section, Text, Toc, Version};
+use super::data_file::Form;
+use super::packed::DataPlace;
+use super::toc::{
+    Compression, Entry, FORMAT_CUSTOM, Header, OFFSET_BYTES, Section, Text, Toc, Version,
+};
 use crate::error::{Error, Result};
 use crate::manifest::{MaterializedView, Sequence, Table};
 use crate::session::{quote_identifier, quote_literal};
@@ -45,11 +50,15 @@ pub(super) struct ArchiveBuilder {
 }
 
 impl ArchiveBuilder {
-    /// Starts from the archive of the schema. `directory` is that of the archive.
+    /// Starts from the archive of the schema. `directory` is that of the archive, or of what is packed into one file.
     ///
     /// # Errors
     /// When no file can be made in it.
-    pub(super) fn new(mut toc: Toc, directory: &Path) -> Result<Self> {
+    pub(super) fn new(mut toc: Toc, directory: &Path, form: Form) -> Result<Self> {
+        if form == Form::Packed {
+            toc.header.format = FORMAT_CUSTOM;
+            toc.header.offset_bytes = OFFSET_BYTES;
+        }
         toc.header.compression = match toc.header.compression {
             Compression::Level(_) => Compression::Level(-1),
             Compression::Algorithm(_) => Compression::Algorithm(1),
@@ -171,11 +180,12 @@ impl ArchiveBuilder {
         Ok(())
     }
 
-    /// Writes the table of contents, and what is left of the lists of large objects.
+    /// Writes the table of contents, and what is left of the lists of large objects. Gives what the packing into one file needs,
+    /// in the order of the entries.
     ///
     /// # Errors
     /// When it can't be written.
-    pub(super) fn write(self, output: &mut impl Write) -> Result<()> {
+    pub(super) fn write(self, output: &mut impl Write) -> Result<(Header, Vec<DataPlace>)> {
         let Toc { header, mut entries } = self.toc;
         let is_post_data = |entry: &Entry| entry.section == Section::PostData;
         let middle = entries.iter().position(is_post_data).unwrap_or(entries.len());
@@ -186,25 +196,25 @@ impl ArchiveBuilder {
             + definitions.entries()
             + contents.entries();
         let failed = Error::io("write toc.dat of the archive");
-        let put = |entries: &[Entry], output: &mut dyn Write| {
-            entries.iter().try_for_each(|entry| output.write_all(&entry.bytes(&header)))
-        };
+        let mut writing = Writing { header: &header, output, position: 0, data: Vec::new() };
         let write = || {
-            output.write_all(&header.bytes(count))?;
-            put(&entries, output)?;
+            writing.bytes(&header.bytes(count))?;
+            writing.entries(&entries)?;
             // Since 1.16 the definitions are data as the contents are.
             let late = header.version >= Version::V1_16;
             let (early, late) =
                 if late { (None, Some(definitions)) } else { (Some(definitions), None) };
-            early.map_or(Ok(()), |definitions| definitions.copy_to(output))?;
-            put(&self.rows, output)?;
-            put(&self.positions, output)?;
-            late.map_or(Ok(()), |definitions| definitions.copy_to(output))?;
-            contents.copy_to(output)?;
-            put(&post_data, output)?;
-            put(&self.refreshes, output)
+            early.map_or(Ok(()), |definitions| writing.file(definitions))?;
+            writing.entries(&self.rows)?;
+            writing.entries(&self.positions)?;
+            late.map_or(Ok(()), |definitions| writing.file(definitions))?;
+            writing.file(contents)?;
+            writing.entries(&post_data)?;
+            writing.entries(&self.refreshes)
         };
-        write().map_err(failed)
+        write().map_err(failed)?;
+        let data = writing.data;
+        Ok((header, data))
     }
 
     /// An entry beside the one of a sequence or view, depending on it.
@@ -289,6 +299,36 @@ impl ArchiveBuilder {
                 .collect::<String>()
                 .into_bytes()
         }
+    }
+}
+
+/// The table of contents on its way, with the places of entries that have data.
+struct Writing<'a, W> {
+    header: &'a Header,
+    output: &'a mut W,
+    position: u64,
+    data: Vec<DataPlace>,
+}
+
+impl<W: Write> Writing<'_, W> {
+    fn bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.position += bytes.len() as u64;
+        self.output.write_all(bytes)
+    }
+
+    fn entries(&mut self, entries: &[Entry]) -> std::io::Result<()> {
+        for entry in entries {
+            self.bytes(&entry.bytes(self.header))?;
+            self.data.extend(DataPlace::of(entry, self.header, self.position));
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, entries: EntryFile) -> std::io::Result<()> {
+        let (bytes, data) = entries.copy_to(self.output)?;
+        self.data.extend(data.into_iter().map(|place| place.moved(self.position)));
+        self.position += bytes;
+        Ok(())
     }
 }
 

@@ -6,28 +6,54 @@ use std::path::Path;
 
 use bytes::Bytes;
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
 
 use crate::error::{Error, Result};
 
 /// zlib's level: the archive is for carrying away, and every level reads at the same speed.
 const LEVEL: u32 = 3;
 
-/// Ending by which `pg_restore` knows the compression.
-const ENDING: &str = "gz";
+/// Which archive the data files are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// A directory, in which they stay, compressed as `gzip` does it.
+    Directory,
+    /// One file, into which they are packed at the end: streams of zlib.
+    Packed,
+}
+
+impl Form {
+    /// Ending of the files' names. By the one of a directory `pg_restore` knows the compression.
+    pub(super) fn ending(self) -> &'static str {
+        match self {
+            Self::Directory => "gz",
+            Self::Packed => "z",
+        }
+    }
+}
 
 /// A file being written.
 pub(super) struct DataFile {
     name: String,
-    encoder: GzEncoder<BufWriter<File>>,
+    encoder: Encoder,
+}
+
+enum Encoder {
+    Gzip(GzEncoder<BufWriter<File>>),
+    Zlib(ZlibEncoder<BufWriter<File>>),
 }
 
 impl DataFile {
     /// Makes the file; `name` is without the ending of the compression.
-    pub(super) fn create(directory: &Path, name: &str) -> Result<Self> {
-        let name = format!("{name}.{ENDING}");
-        let file = create(directory, &name)?;
-        Ok(Self { name, encoder: GzEncoder::new(BufWriter::new(file), Compression::new(LEVEL)) })
+    pub(super) fn create(directory: &Path, name: &str, form: Form) -> Result<Self> {
+        let name = format!("{name}.{}", form.ending());
+        let file = BufWriter::new(create(directory, &name)?);
+        let level = Compression::new(LEVEL);
+        let encoder = match form {
+            Form::Directory => Encoder::Gzip(GzEncoder::new(file, level)),
+            Form::Packed => Encoder::Zlib(ZlibEncoder::new(file, level)),
+        };
+        Ok(Self { name, encoder })
     }
 
     /// Appends bytes.
@@ -42,7 +68,11 @@ impl DataFile {
 
     /// As [`Self::write`], for a thread that may wait.
     pub(super) fn write_now(&mut self, bytes: &[u8]) -> Result<()> {
-        self.encoder.write_all(bytes).map_err(failed(&self.name))
+        let written = match &mut self.encoder {
+            Encoder::Gzip(encoder) => encoder.write_all(bytes),
+            Encoder::Zlib(encoder) => encoder.write_all(bytes),
+        };
+        written.map_err(failed(&self.name))
     }
 
     /// As [`Self::finish`], for a thread that may wait.
@@ -53,8 +83,13 @@ impl DataFile {
 
     /// Ends the file without forcing it to disk, which is left to the caller.
     pub(super) fn end_now(self) -> Result<File> {
-        let end =
-            || self.encoder.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error);
+        let end = || {
+            let file = match self.encoder {
+                Encoder::Gzip(encoder) => encoder.finish()?,
+                Encoder::Zlib(encoder) => encoder.finish()?,
+            };
+            file.into_inner().map_err(std::io::IntoInnerError::into_error)
+        };
         end().map_err(failed(&self.name))
     }
 }
@@ -62,6 +97,12 @@ impl DataFile {
 /// Makes a file that must not be there yet.
 pub(super) fn create(directory: &Path, name: &str) -> Result<File> {
     OpenOptions::new().write(true).create_new(true).open(directory.join(name)).map_err(failed(name))
+}
+
+/// A small file at once, forced to disk.
+pub(super) fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let mut file = create(directory, name)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed(name))
 }
 
 /// As [`create`], for a file that is read as well.

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::Run;
 use super::archive::ArchiveBuilder;
-use super::data_file::{self, DataFile};
+use super::data_file::{self, DataFile, Form};
 use crate::error::{Error, Result};
 use crate::manifest::{Content, DatabaseManifest, LargeObject, LargeObjectRange};
 use crate::part::PartReader;
@@ -94,7 +94,8 @@ impl Run {
                     self.write_small(std::mem::take(&mut small)).await?;
                 }
             } else {
-                let mut file = DataFile::create(&self.directory, &file_name(object.oid))?;
+                let mut file =
+                    DataFile::create(&self.directory, &file_name(object.oid), self.form)?;
                 while let Some(piece) = objects.piece(PIECE_BYTES).await? {
                     let bytes = piece.len() as u64;
                     hasher.update(&piece);
@@ -114,8 +115,9 @@ impl Run {
     async fn write_small(&self, objects: Vec<Small>) -> Result<()> {
         let bytes = objects.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         let count = objects.len() as u64;
-        let directory = self.directory.clone();
-        let mut files = data_file::off_thread(move || write_each(&directory, &objects)).await?;
+        let (directory, form) = (self.directory.clone(), self.form);
+        let write = move || write_each(&directory, &objects, form);
+        let mut files = data_file::off_thread(write).await?;
         // Side by side: a file system's journal takes what many wait for in one go.
         let mut syncs = Vec::new();
         while !files.is_empty() {
@@ -130,9 +132,9 @@ impl Run {
     }
 }
 
-fn write_each(directory: &Path, objects: &[Small]) -> Result<Vec<File>> {
+fn write_each(directory: &Path, objects: &[Small], form: Form) -> Result<Vec<File>> {
     let write = |(oid, bytes): &Small| {
-        let mut file = DataFile::create(directory, &file_name(*oid))?;
+        let mut file = DataFile::create(directory, &file_name(*oid), form)?;
         file.write_now(bytes)?;
         file.end_now()
     };

@@ -61,7 +61,7 @@ impl Run {
 
     async fn write_table(&self, table: Table, name: String) -> Result<(Table, Content)> {
         self.report(Some(format!("{}.{}", table.schema, table.name)));
-        let mut file = DataFile::create(&self.directory, &name)?;
+        let mut file = DataFile::create(&self.directory, &name, self.form)?;
         let mut hasher = RowHasher::new(self.repository.row_hash_key());
         let mut ranges = RangeReader::new(&self.repository, &table.ranges);
         let mut too_long = 0;

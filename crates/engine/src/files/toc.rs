@@ -17,6 +17,13 @@ mod tests;
 mod writer;
 
 pub(crate) use foreign_keys::order_foreign_keys;
+pub(crate) use writer::{integer, place};
+
+/// Code of the format of one file, whose entries end with the places of their data instead of files' names. It is written
+/// here and never read.
+pub(crate) const FORMAT_CUSTOM: u8 = 1;
+/// Bytes of a place in such a file.
+pub(crate) const OFFSET_BYTES: u8 = 8;
 
 /// Versions of the archive format that this module reads and writes.
 const SUPPORTED_VERSIONS: [Version; 3] = [Version::V1_14, Version::V1_15, Version::V1_16];

@@ -1,6 +1,7 @@
 //! Access privileges in `PostgreSQL`'s text form (`grantee=privileges/grantor`) into `GRANT` and `REVOKE` statements.
 //!
-//! Only for what no `pg_dump` archive of a database's schema carries: the database itself and its large objects. The
+//! Only for what no `pg_dump` archive of a database's schema carries: the database itself, its large objects, and
+//! tablespaces. The
 //! grantor is not kept: everything is granted by whoever restores (or by the owner, through the restorer's rights).
 
 use crate::session::quote_identifier;
@@ -12,6 +13,8 @@ pub(crate) enum AclObject {
     Database,
     /// A large object. By default only its owner may use it.
     LargeObject,
+    /// A tablespace. By default only its owner may use it.
+    Tablespace,
 }
 
 impl AclObject {
@@ -20,13 +23,14 @@ impl AclObject {
         match self {
             Self::Database => "DATABASE",
             Self::LargeObject => "LARGE OBJECT",
+            Self::Tablespace => "TABLESPACE",
         }
     }
 
     /// Name of a privilege's letter.
     fn privilege(self, letter: char) -> Option<&'static str> {
         match (self, letter) {
-            (Self::Database, 'C') => Some("CREATE"),
+            (Self::Database | Self::Tablespace, 'C') => Some("CREATE"),
             (Self::Database, 'T') => Some("TEMPORARY"),
             (Self::Database, 'c') => Some("CONNECT"),
             (Self::LargeObject, 'r') => Some("SELECT"),

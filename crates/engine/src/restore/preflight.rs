@@ -10,8 +10,8 @@ use crate::error::{Error, Problem, Result};
 use crate::files::toc::Toc;
 use crate::manifest::{DatabaseManifest, Extension, Role, Warning};
 use crate::part::PartReader;
+use crate::root::describe_database;
 use crate::selection::Selected;
-use crate::verify::describe_recovery_point;
 
 /// Names shown in one message.
 const NAMES_SHOWN: usize = 10;
@@ -68,7 +68,8 @@ pub async fn restore_preflight(
 /// See [`restore_preflight`].
 pub(super) async fn examine(request: &RestoreRequest, repository: &Repository) -> Result<Examined> {
     temporary::check_name(&request.temporary_database)?;
-    let manifest = describe_recovery_point(repository, &request.recovery_point_id).await?;
+    let database = request.selection.database.as_deref();
+    let manifest = describe_database(repository, &request.recovery_point_id, database).await?;
     let mut toc = schema::read_toc(repository, &manifest).await?;
     let mut preflight = Preflight::default();
     let selected =

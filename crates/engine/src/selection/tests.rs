@@ -40,7 +40,8 @@ fn table(schema: &str, name: &str) -> SelectedItem {
 }
 
 fn choose(toc: &mut Toc, items: &[SelectedItem]) -> Result<Selected, Vec<Problem>> {
-    Selection { items: items.to_vec(), large_objects: false, user_mappings: true }.apply(toc, &[])
+    Selection { items: items.to_vec(), large_objects: false, ..Selection::default() }
+        .apply(toc, &[])
 }
 
 fn kept(toc: &Toc) -> BTreeSet<String> {

@@ -1,4 +1,5 @@
-//! The deepest verification: a recovery point is restored into a database that is compared with it and dropped again.
+//! The deepest verification: a recovery point is restored into a database that is compared with it and dropped again; that
+//! of a server database by database.
 //!
 //! It shows what no reading of bytes can: that the servers and tools of today make of them what was backed up. It is a restore
 //! that never gives a name, so whatever happens no database is left that could be taken for the restored one. Owners and
@@ -15,12 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
+use crate::manifest::{DatabaseEntry, NotProved, Root, ServerManifest};
 use crate::monitor::Monitor;
+use crate::proof::{Difference, Proof};
 use crate::restore::temporary::open_maintenance;
 use crate::restore::{
     RestoreOptions, RestoreOutcome, RestoreRequest, RoleMap, RoleMode, drop_temporary_database,
     prove_and_drop, unless_cancelled,
 };
+use crate::root::{WARNINGS_MAX, describe_root, list_databases, of_database};
 use crate::selection::Selection;
 use crate::span::{Traced as _, span};
 use crate::tools::Tools;
@@ -73,24 +77,88 @@ async fn restore_and_drop(
 ) -> Result<RestoreOutcome> {
     let name = format!("{SCRATCH_PREFIX}{}", request.recovery_point_id);
     let held = unless_cancelled(&cancel, Held::take(&request.server, &name)).await?;
+    let root = describe_root(repository, &request.recovery_point_id);
+    let proved = match unless_cancelled(&cancel, root).await? {
+        Root::Database(_) => one(&request, &name, None, repository, monitor, cancel).await,
+        Root::Server(root) => all(&request, &name, &root, repository, monitor, cancel).await,
+    };
+    drop(held);
+    proved
+}
+
+/// Every database of a server, one after the other in the same place.
+async fn all(
+    request: &ScratchRequest,
+    name: &str,
+    root: &ServerManifest,
+    repository: &Repository,
+    monitor: Arc<dyn Monitor>,
+    cancel: CancellationToken,
+) -> Result<RestoreOutcome> {
+    let databases = unless_cancelled(&cancel, list_databases(repository, root)).await?;
+    let mut sum =
+        RestoreOutcome { proof: Proof::default(), warnings: Vec::new(), rows: 0, bytes: 0 };
+    for DatabaseEntry { name: database, .. } in databases {
+        let (monitor, cancel) = (Arc::clone(&monitor), cancel.clone());
+        let proved = one(request, name, Some(database.clone()), repository, monitor, cancel).await;
+        let RestoreOutcome { proof, warnings, rows, bytes } =
+            proved.map_err(|error| in_database(&database, error))?;
+        sum.proof.tables += proof.tables;
+        sum.proof.rows += proof.rows;
+        sum.proof.not_proved.extend(proof.not_proved.into_iter().map(|not| NotProved {
+            object: format!("{} of database {database}", not.object),
+            ..not
+        }));
+        let room = WARNINGS_MAX.saturating_sub(sum.warnings.len());
+        sum.warnings.extend(warnings.iter().take(room).map(|told| of_database(&database, told)));
+        sum.rows += rows;
+        sum.bytes += bytes;
+    }
+    sum.proof.equal = true;
+    Ok(sum)
+}
+
+/// Says which database differs or failed.
+fn in_database(database: &str, error: Error) -> Error {
+    match error {
+        Error::Cancelled => Error::Cancelled,
+        Error::ProofFailed { differences } => Error::ProofFailed {
+            differences: differences
+                .into_iter()
+                .map(|difference| Difference {
+                    object: format!("{} of database {database}", difference.object),
+                    ..difference
+                })
+                .collect(),
+        },
+        source => Error::InDatabase { database: database.to_owned(), source: Box::new(source) },
+    }
+}
+
+async fn one(
+    request: &ScratchRequest,
+    name: &str,
+    database: Option<String>,
+    repository: &Repository,
+    monitor: Arc<dyn Monitor>,
+    cancel: CancellationToken,
+) -> Result<RestoreOutcome> {
     let restore = RestoreRequest {
-        target: request.server,
-        database: name.clone(),
-        temporary_database: name,
-        tools: request.tools,
-        recovery_point_id: request.recovery_point_id,
+        target: request.server.clone(),
+        database: name.to_owned(),
+        temporary_database: name.to_owned(),
+        tools: request.tools.clone(),
+        recovery_point_id: request.recovery_point_id.clone(),
         options: RestoreOptions {
             workers: request.workers,
             roles: RoleMode::Ignore,
             ..RestoreOptions::default()
         },
-        selection: Selection::default(),
+        selection: Selection { database, ..Selection::default() },
         role_map: RoleMap::default(),
-        work_dir: request.work_dir,
+        work_dir: request.work_dir.clone(),
     };
-    let proved = prove_and_drop(restore, repository, monitor, cancel).await;
-    drop(held);
-    proved
+    Box::pin(prove_and_drop(restore, repository, monitor, cancel)).await
 }
 
 /// The session that holds the name. Should it be lost, another run may drop the database, by which this one fails.

@@ -23,6 +23,7 @@ mod restore_parts;
 mod restore_refusals;
 mod restore_support;
 mod round_trips;
+mod servers;
 mod support;
 mod tablespaces;
 mod torture;

@@ -63,7 +63,7 @@ impl Fixture {
     }
 
     /// Changes a byte of a stored chunk.
-    fn rot(&self, chunk: &ChunkRef) {
+    pub(crate) fn rot(&self, chunk: &ChunkRef) {
         let name = chunk.pack.to_string();
         let mut open = vec![self.directory.path().join("store")];
         let mut rotten = 0;

@@ -10,6 +10,9 @@ use crate::exit::Failure;
 
 #[derive(Debug, Args)]
 pub(crate) struct Choice {
+    /// This database of a server's recovery point
+    #[arg(long, value_name = "NAME")]
+    database: Option<String>,
     /// Only this schema and what it needs (may be repeated)
     #[arg(long, value_name = "SCHEMA")]
     schema: Vec<String>,
@@ -38,6 +41,7 @@ impl Choice {
         let schemas = self.schema.iter().cloned().map(SelectedItem::Schema);
         let items: Vec<_> = schemas.chain(self.table.iter().map(|table| table.0.clone())).collect();
         Selection {
+            database: self.database.clone(),
             large_objects: self.large_objects || items.is_empty(),
             user_mappings: !self.no_user_mappings,
             items,

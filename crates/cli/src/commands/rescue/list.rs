@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::anyhow;
 use clap::Args;
-use coffer_engine::{describe_recovery_point, manifest::DatabaseManifest};
+use coffer_engine::{describe_root, list_databases, manifest::Root};
+use coffer_store::Repository;
 use serde::Serialize;
 
 use super::{Location, locate::Opened};
@@ -37,12 +38,19 @@ struct Entry {
 struct Description {
     /// RFC 3339, by the source server's clock.
     taken_at: String,
-    database: String,
+    /// Absent for a server, which has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<String>,
+    /// Of a server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    databases: Option<Vec<String>>,
     server_version: String,
     database_bytes: u64,
     tables: u64,
     rows: u64,
-    large_objects: u64,
+    /// Absent for a server, whose databases have to be read for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    large_objects: Option<u64>,
     /// Names given by the service: instance, policy, tag.
     labels: BTreeMap<String, String>,
 }
@@ -86,8 +94,8 @@ async fn collect(opened: &Opened, entries: &mut Vec<Entry>) -> Result<(), Failur
         Entry { recovery_point_id, vault, repository, description, error }
     };
     for info in manifests.valid {
-        let described = describe_recovery_point(&opened.repository, &info.recovery_point_id).await;
-        let described = described.map(describe).map_err(|error| format!("{:#}", anyhow!(error)));
+        let described = describe(&opened.repository, &info.recovery_point_id).await;
+        let described = described.map_err(|error| format!("{:#}", anyhow!(error)));
         entries.push(entry(info.recovery_point_id, described));
     }
     for unreadable in manifests.unreadable {
@@ -99,16 +107,38 @@ async fn collect(opened: &Opened, entries: &mut Vec<Entry>) -> Result<(), Failur
     Ok(())
 }
 
-fn describe(manifest: DatabaseManifest) -> Description {
-    Description {
-        taken_at: printer::time(manifest.snapshot.taken_at_unix_us),
-        database: manifest.source.database,
-        server_version: manifest.source.server_version,
-        database_bytes: manifest.totals.database_bytes,
-        tables: manifest.totals.tables,
-        rows: manifest.totals.content.rows,
-        large_objects: manifest.large_objects.content.rows,
-        labels: manifest.labels,
+async fn describe(repository: &Repository, id: &str) -> coffer_engine::error::Result<Description> {
+    let root = describe_root(repository, id).await?;
+    let (database, databases, large_objects) = match &root {
+        Root::Database(root) => {
+            (Some(root.source.database.clone()), None, Some(root.large_objects.content.rows))
+        }
+        Root::Server(root) => {
+            let entries = list_databases(repository, root).await?;
+            (None, Some(entries.into_iter().map(|entry| entry.name).collect()), None)
+        }
+    };
+    let totals = root.totals();
+    Ok(Description {
+        taken_at: printer::time(root.taken_at_unix_us()),
+        database,
+        databases,
+        server_version: root.server_version().to_owned(),
+        database_bytes: totals.database_bytes,
+        tables: totals.tables,
+        rows: totals.content.rows,
+        large_objects,
+        labels: root.labels().clone(),
+    })
+}
+
+/// The database, or how many a server has and the first of them.
+fn names(description: &Description) -> String {
+    match (&description.database, description.databases.as_deref()) {
+        (Some(database), _) => database.clone(),
+        (None, None | Some([])) => "server".to_owned(),
+        (None, Some([only])) => format!("server: {only}"),
+        (None, Some([first, others @ ..])) => format!("server: {first} and {} more", others.len()),
     }
 }
 
@@ -120,7 +150,7 @@ fn print(entries: &[Entry]) {
             match (&entry.description, &entry.error) {
                 (Some(description), _) => row.extend([
                     description.taken_at.clone(),
-                    description.database.clone(),
+                    names(description),
                     description.server_version.clone(),
                     printer::bytes(description.database_bytes),
                     description.rows.to_string(),

@@ -8,9 +8,9 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, ValueEnum};
 use coffer_engine::{
-    ConnectOptions, Error, Proof, RoleMap, Selection, Tools,
-    files::{FilesRequest, restore_files},
-    manifest::Warning,
+    ConnectOptions, Error, Proof, RoleMap, Selection, Tools, describe_root,
+    files::{FilesOutcome, FilesRequest, restore_files, restore_server_files},
+    manifest::{Root, Warning},
     restore::{RestoreOptions, RestoreRequest, RoleMode, TEMPORARY_PREFIX, restore_database},
 };
 use serde::Serialize;
@@ -44,7 +44,8 @@ pub(crate) struct Restore {
     tuning: Tuning,
 }
 
-/// Write a recovery point as a pg_dump archive in directory format.
+/// Write a recovery point as a pg_dump archive in directory format; that of a server as one archive for each database, with
+/// roles and tablespaces beside them.
 #[derive(Debug, Args)]
 pub(crate) struct Export {
     #[command(flatten)]
@@ -268,13 +269,7 @@ async fn export(
         role_map,
     };
     let watched = Watched::start();
-    let outcome = Box::pin(restore_files(
-        request,
-        &opened.repository,
-        watched.monitor(),
-        watched.cancel.clone(),
-    ))
-    .await;
+    let outcome = write_files(opened, request, &tuning.tool_dir, &watched).await;
     drop(watched);
     let outcome = outcome.map_err(explain)?;
     let path = outcome.path.display().to_string();
@@ -286,6 +281,23 @@ async fn export(
         outcome.warnings,
     );
     print(location.output, &report)
+}
+
+async fn write_files(
+    opened: &Opened,
+    request: FilesRequest,
+    tool_dir: &[PathBuf],
+    watched: &Watched,
+) -> Result<FilesOutcome, Error> {
+    let (repository, monitor) = (&opened.repository, watched.monitor());
+    let cancel = watched.cancel.clone();
+    let whole = request.selection.database.is_none() && request.selection.is_everything();
+    if whole && let Root::Server(_) = describe_root(repository, &request.recovery_point_id).await? {
+        let tools = Tools::discover(tool_dir);
+        let writing = restore_server_files(request, &tools, repository, monitor, cancel);
+        return Box::pin(writing).await;
+    }
+    Box::pin(restore_files(request, repository, monitor, cancel)).await
 }
 
 fn report(

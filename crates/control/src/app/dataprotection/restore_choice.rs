@@ -57,6 +57,7 @@ pub(crate) fn choice(
         );
     }
     let selection = Selection {
+        database: None,
         large_objects: restored(options.large_objects.as_ref(), "largeObjects", items.is_empty())?,
         user_mappings: restored(options.user_mappings.as_ref(), "userMappings", true)?,
         items,

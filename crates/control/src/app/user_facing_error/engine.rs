@@ -118,6 +118,16 @@ pub(crate) fn engine(error: &EngineError, place: &Place) -> UserFacingError {
                 listed(differences.iter().map(|d| format!("{}: expected {}, found {}", d.object, d.expected, d.found)))
             ),
         )),
+        EngineError::InDatabase { database, source } => {
+            let place = Place { database: database.clone(), ..place.clone() };
+            let mut said = engine(source, &place);
+            // What is not about a server does not say which database it was.
+            if let Some(inner) = &mut said.inner_error {
+                let info = inner.additional_info.get_or_insert_default();
+                info.insert("Database".to_owned(), serde_json::Value::String(database.clone()));
+            }
+            said
+        }
         EngineError::Cancelled => cancelled(),
         EngineError::Tool { tool, status, stderr } => UserFacingError::new(
             "UserErrorPostgreSQLToolFailed",

@@ -15,7 +15,7 @@ fn builder(bytes: &[u8]) -> (ArchiveBuilder, TempDir) {
 
 fn builder_on(toc: Toc) -> (ArchiveBuilder, TempDir) {
     let directory = TempDir::new().unwrap();
-    (ArchiveBuilder::new(toc, directory.path()).unwrap(), directory)
+    (ArchiveBuilder::new(toc, directory.path(), Form::Directory).unwrap(), directory)
 }
 
 /// The table of contents as it was written.

@@ -1,6 +1,6 @@
 //! A [`Toc`] into bytes, as `pg_dump` of the header's version writes them.
 
-use super::{Compression, Entry, Header, Text, Toc, Version, reader::MAGIC};
+use super::{Compression, Entry, FORMAT_CUSTOM, Header, Text, Toc, Version, reader::MAGIC};
 
 impl Toc {
     /// The bytes of `toc.dat`.
@@ -24,12 +24,32 @@ impl Header {
 }
 
 impl Entry {
-    /// The entry as it stands in a table of contents with this header.
+    /// The entry as it stands in a table of contents with this header. In an archive of one file it ends with the place of its
+    /// data, which is not known yet: see [`place`].
     pub(crate) fn bytes(&self, header: &Header) -> Vec<u8> {
         let mut output = Output { bytes: Vec::new(), int_bytes: usize::from(header.int_bytes) };
-        output.entry(self, header.version);
+        output.entry(self, header);
         output.bytes
     }
+}
+
+/// Marks before the place of an entry's data: not known, known, and no data.
+const PLACE_UNKNOWN: u8 = 1;
+const PLACE_KNOWN: u8 = 2;
+const NO_DATA: u8 = 3;
+
+/// The end of an entry of an archive of one file, now that it is known where its data stands.
+pub(crate) fn place(header: &Header, offset: u64) -> Vec<u8> {
+    let mut output = Output { bytes: Vec::new(), int_bytes: usize::from(header.int_bytes) };
+    output.place(header, PLACE_KNOWN, offset);
+    output.bytes
+}
+
+/// An integer as it stands between the data of an archive of one file.
+pub(crate) fn integer(header: &Header, value: i32) -> Vec<u8> {
+    let mut output = Output { bytes: Vec::new(), int_bytes: usize::from(header.int_bytes) };
+    output.int(value);
+    output.bytes
 }
 
 /// The bytes so far.
@@ -47,6 +67,13 @@ impl Output {
 
     fn int(&mut self, value: i32) {
         self.magnitude(value < 0, u64::from(value.unsigned_abs()));
+    }
+
+    fn place(&mut self, header: &Header, mark: u8, offset: u64) {
+        self.bytes.push(mark);
+        let mut bytes = [0; 256];
+        bytes[..8].copy_from_slice(&offset.to_le_bytes());
+        self.bytes.extend(bytes.iter().take(usize::from(header.offset_bytes)));
     }
 
     fn length(&mut self, value: usize) {
@@ -85,7 +112,7 @@ impl Output {
         self.text(&header.dump_version);
     }
 
-    fn entry(&mut self, entry: &Entry, version: Version) {
+    fn entry(&mut self, entry: &Entry, header: &Header) {
         self.int(entry.dump_id);
         self.int(i32::from(entry.has_data));
         self.text(&entry.catalog_oid);
@@ -99,7 +126,7 @@ impl Output {
         self.text(&entry.namespace);
         self.text(&entry.tablespace);
         self.text(&entry.access_method);
-        if version >= Version::V1_16 {
+        if header.version >= Version::V1_16 {
             self.int(entry.relkind);
         }
         self.text(&entry.owner);
@@ -108,6 +135,11 @@ impl Output {
             self.text(&Some(dependency.to_string().into_bytes()));
         }
         self.int(-1);
-        self.text(&entry.file);
+        if header.format == FORMAT_CUSTOM {
+            let mark = if entry.has_data { PLACE_UNKNOWN } else { NO_DATA };
+            self.place(header, mark, 0);
+        } else {
+            self.text(&entry.file);
+        }
     }
 }
