@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "samples" / "quickstart"))
 
+import bodies  # noqa: E402
 from coffer_server import CofferServer  # noqa: E402
 from day import Day  # noqa: E402
 from postgres import Server, quote  # noqa: E402
@@ -25,6 +26,10 @@ from specification import check  # noqa: E402
 BUILT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug" / "coffer"
 BINARY = Path(os.environ.get("COFFER_BINARY", BUILT)).absolute()
 SAMPLE = ROOT / "samples" / "sample.sql"
+
+FLEXIBLE_SERVERS = "Microsoft.DBforPostgreSQL/flexibleServers"
+# The role by which Azure backs flexible servers up.
+LONG_TERM_RETENTION_BACKUP = "c088a766-074b-43ba-90d4-1fb21feae531"
 
 # A database that takes no time, yet has something for every phase of a backup and a restore.
 SMALL = """
@@ -81,6 +86,31 @@ class World:
         except BaseException:
             self.close()
             raise
+
+    def protect_server(self, day):
+        """Turns a day's instance into the whole server, registered as a flexible one, with a policy and the grants for it."""
+        group = day.groups[1]
+        day.server = f"{group}/providers/{FLEXIBLE_SERVERS}/{day.server.rsplit('/', 1)[1]}"
+        day.register_server("127.0.0.1", self.postgres.port, "disable", day.reader_secret)
+        policy = day.client.get(day.policy)["properties"]
+        day.policy = f"{day.vault}/backupPolicies/servers"
+        day.client.put(day.policy, {"properties": {**policy, "datasourceTypes": [FLEXIBLE_SERVERS]}}, expect=(200,))
+        for role in (bodies.READER, LONG_TERM_RETENTION_BACKUP):
+            day._assign(day.server, role, day.principal)
+        day.instance = f"{day.vault}/backupInstances/{day.server.rsplit('/', 1)[1]}"
+        day.instance_properties = {
+            "objectType": "BackupInstance",
+            "dataSourceInfo": {
+                "objectType": "Datasource",
+                "datasourceType": FLEXIBLE_SERVERS,
+                "resourceType": FLEXIBLE_SERVERS,
+                "resourceID": day.server,
+                "resourceUri": day.server,
+                "resourceLocation": day.location,
+                "resourceName": day.server.rsplit("/", 1)[1],
+            },
+            "policyInfo": {"policyId": day.policy},
+        }
 
     def close(self):
         while self._stack:

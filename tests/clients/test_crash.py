@@ -81,6 +81,46 @@ class Crash(unittest.TestCase):
         self.assertEqual(day.restore(request)["properties"]["status"], "Completed")
         self.assertEqual(compare.differences(self.contents, self.content("backed_up_again")), [])
 
+    def test_backup_of_a_server(self):
+        """The points at which several databases are another thing than one, and the restores of what came of it."""
+        day = self.protectable("server", "first_of_server")
+        self.world.create_database("second_of_server")
+        self.world.protect_server(day)
+        day.configure()
+        several = tuple(f"take:{phase}" for phase in ("data", "flush", "seal", "sealed"))
+        reached = [point for point in self.points_of("backup") if point.endswith(several)]
+        self.assertEqual(len(reached), len(several), reached)
+        for taken, point in enumerate(reached):
+            with self.subTest(point):
+                body = {"backupRuleOptions": {"ruleName": "BackupWeekly"}}
+                self.crash_at(point, lambda: day.client.post(f"{day.instance}/backup", body), day.backup)
+                self.wait_for_jobs(day)
+                points = day.recovery_points()
+                self.assertEqual(len(points), taken + 1)
+        recovery_point = day.recovery_points()[0]["name"]
+        for database in ("first_of_server", "second_of_server"):
+            request = day.restore_request(recovery_point, f"{database}_again", day.admin_secret)
+            request["cofferRestoreOptions"] = {"sourceDatabase": database}
+            self.assertEqual(day.restore(request)["properties"]["status"], "Completed")
+            self.assertEqual(compare.differences(self.contents, self.content(f"{database}_again")), [])
+        for number, point in enumerate(point for point in self.points_of("restore") if point.endswith(":files")):
+            with self.subTest(point):
+                request = day.restore_files_request(recovery_point, "container", f"server-{number}")
+                self.crash_at(
+                    point, lambda: day.client.post(f"{day.instance}/restore", request), lambda: day.restore(request)
+                )
+                self.wait_for_jobs(day)
+                # The files, and nothing half beside them.
+                [directory] = (day.files / "container").iterdir()
+                self.assertLessEqual(
+                    {"first_of_server.sql", "roles.sql", "schema.sql", "tablespace.sql"},
+                    {path.name for path in directory.iterdir()},
+                )
+        self.delete(day)
+        for name in ("first_of_server", "second_of_server"):
+            self.world.postgres.psql("postgres", f"DROP DATABASE {name}_again")
+        self.world.postgres.psql("postgres", "DROP DATABASE second_of_server")
+
     def test_restore(self):
         day = self.protectable("restore", "restored")
         day.describe_instance("restored")

@@ -6,7 +6,9 @@ that, this module part two, the manifest's body. Section numbers (§) are the do
 
     reader.py STORAGE KEY_FILE                                    vaults, repositories, recovery points, their tables
     reader.py STORAGE KEY_FILE verify                             the same, and reads every byte of them
-    reader.py STORAGE KEY_FILE rows RECOVERY_POINT SCHEMA TABLE   COPY text; row count and content hash on stderr
+    reader.py STORAGE KEY_FILE rows RECOVERY_POINT SCHEMA TABLE [DATABASE]
+                                                                  COPY text; row count and content hash on stderr;
+                                                                  the database is named where the point is a server's
 """
 
 import json
@@ -16,9 +18,9 @@ from blake3 import blake3
 
 from store import Damaged, Storage, Unsupported, check, list_repositories, read_master_key, reference
 
-ENGINE_FORMAT = 2
+ENGINE_FORMAT = 3
 PART_DEPTH_MAX = 3
-TABLE_ROWS, OBJECT_DATA, OBJECT_LIST, TABLE_LIST, RANGE_LIST = 1, 3, 4, 6, 7
+TABLE_ROWS, OBJECT_DATA, OBJECT_LIST, TABLE_LIST, RANGE_LIST, DATABASE_LIST, DATABASE_ROOT = 1, 3, 4, 6, 7, 10, 11
 
 
 def lines(chunks):
@@ -48,17 +50,46 @@ class Content:
         check(str(self) == str(said), f"{what}: {self} were read, {said} were recorded")
 
 
-class RecoveryPoint:
-    """The engine's side: what a manifest's body says of a database."""
+def recovery_points_of(repository, manifest):
+    """The databases of a recovery point: the one that it is of, or all of a server's (§12, §17)."""
+    info, body = repository.read_manifest(manifest)
+    root = read_root(body, info["recovery_point_id"], manifest)
+    if "datasource" not in root:
+        return [RecoveryPoint(repository, root)]
+    if root["datasource"] != "server":
+        raise Unsupported(f"{manifest} is that of a {root['datasource']}")
+    server, databases = Parts(repository), []
+    total, before = Content(), b""
+    for entry in server._lines_of(root["databases"], DATABASE_LIST):
+        name = entry["name"].encode()
+        check(before < name, f"databases of {manifest} are not in order")
+        before = name
+        content = b"".join(server._content(entry["manifest"], DATABASE_ROOT))
+        check(len(content) == entry["manifest"]["plain_bytes"], f"the root of {entry['name']} is cut off")
+        database = read_root(content, info["recovery_point_id"], manifest)
+        check("datasource" not in database, f"{entry['name']} holds no database")
+        check(database["totals"] == entry["totals"], f"the totals of {entry['name']} differ")
+        said = database["totals"]["content"]
+        total += Content(said["rows"], int(said["hash"], 16), said["text_bytes"])
+        databases.append(RecoveryPoint(repository, database))
+    total.must_be(root["totals"]["content"], "all databases")
+    return databases
 
-    def __init__(self, repository, manifest):
+
+def read_root(body, recovery_point, manifest):
+    root = json.loads(body)
+    check(isinstance(root, dict) and "engine_format" in root, f"{manifest} holds no root")
+    if root["engine_format"] > ENGINE_FORMAT:
+        raise Unsupported(f"{manifest} has engine format {root['engine_format']}")
+    check(root["recovery_point_id"] == recovery_point, f"{manifest} holds another's body")
+    return root
+
+
+class Parts:
+    """What is kept in chunks (§11)."""
+
+    def __init__(self, repository):
         self.repository = repository
-        self.info, body = repository.read_manifest(manifest)
-        self.root = json.loads(body)
-        check(isinstance(self.root, dict) and "engine_format" in self.root, f"{manifest} holds no database")
-        if self.root["engine_format"] > ENGINE_FORMAT:
-            raise Unsupported(f"{manifest} has engine format {self.root['engine_format']}")
-        check(self.root["recovery_point_id"] == self.info["recovery_point_id"], f"{manifest} holds another's body")
 
     def _chunks(self, references, kind):
         return (self.repository.read_chunk(reference(value, kind)) for value in references)
@@ -78,6 +109,14 @@ class RecoveryPoint:
         for count, line in enumerate(lines(self._content(part, kind)), 1):
             yield json.loads(line)
         check(count == part["items"], f"a part has {count} lines, not {part['items']}")
+
+
+class RecoveryPoint(Parts):
+    """The engine's side: what a root says of a database."""
+
+    def __init__(self, repository, root):
+        super().__init__(repository)
+        self.root = root
 
     def tables(self):
         return self._lines_of(self.root["tables"], TABLE_LIST)
@@ -156,11 +195,16 @@ class RecoveryPoint:
         self.large_objects()
 
 
-def find_table(repositories, recovery_point, schema, name):
+def find_table(repositories, recovery_point, schema, name, database=None):
     for _, _, repository in repositories:
         manifest = repository.recovery_points().get(recovery_point)
         if manifest is not None:
-            point = RecoveryPoint(repository, manifest)
+            points = recovery_points_of(repository, manifest)
+            if database is not None:
+                points = [point for point in points if point.root["source"]["database"] == database]
+            if len(points) != 1:
+                sys.exit("error: name one of the recovery point's databases")
+            [point] = points
             for table in point.tables():
                 if (table["schema"], table["name"]) == (schema, name):
                     return point, table
@@ -179,16 +223,16 @@ def main(storage, key_file, verb="list", *arguments):
         if verb == "verify":
             print(f"  {len(repository.verify_packs())} chunks are in order")
         for recovery_point, manifest in repository.recovery_points().items():
-            point = RecoveryPoint(repository, manifest)
-            print(f"  recovery point {recovery_point} of database {point.root['source']['database']}")
-            if verb == "verify":
-                point.verify()
-            for table in point.tables():
-                print(f"    {table['content']['rows']} rows in {table['schema']}.{table['name']}")
+            for point in recovery_points_of(repository, manifest):
+                print(f"  recovery point {recovery_point} of database {point.root['source']['database']}")
+                if verb == "verify":
+                    point.verify()
+                for table in point.tables():
+                    print(f"    {table['content']['rows']} rows in {table['schema']}.{table['name']}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4, 7) or sys.argv[3:4] not in ([], ["list"], ["verify"], ["rows"]):
+    if len(sys.argv) not in (3, 4, 7, 8) or sys.argv[3:4] not in ([], ["list"], ["verify"], ["rows"]):
         sys.exit(__doc__)
     try:
         main(*sys.argv[1:])

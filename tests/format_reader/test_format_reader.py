@@ -234,16 +234,23 @@ class Backup(Copied):
         cls.listed = {}
         for database, (day.instance, _) in cls.made.items():
             cls.listed[database] = [point["name"] for point in day.recovery_points()]
+        cls.world.protect_server(day)
+        day.configure()
+        day.backup()
+        [cls.of_server] = [point["name"] for point in day.recovery_points()]
 
     def repositories(self):
         return store.list_repositories(store.Storage(self.storage), store.read_master_key(self.key_file))
 
     def newest(self, database):
-        newest = self.listed[database][0]
+        [point] = self.databases_of(self.listed[database][0])
+        return point
+
+    def databases_of(self, recovery_point):
         for _, _, repository in self.repositories():
-            if newest in repository.recovery_points():
-                return reader.RecoveryPoint(repository, repository.recovery_points()[newest])
-        raise AssertionError(f"no recovery point {newest}")
+            if recovery_point in repository.recovery_points():
+                return reader.recovery_points_of(repository, repository.recovery_points()[recovery_point])
+        raise AssertionError(f"no recovery point {recovery_point}")
 
     def copied_out(self, database, table):
         """The rows as psql has them, in the settings of the format."""
@@ -260,8 +267,15 @@ class Backup(Copied):
         found = {}
         for _, _, repository in self.repositories():
             points = repository.recovery_points()
-            database = {reader.RecoveryPoint(repository, name).root["source"]["database"] for name in points.values()}
-            found[database.pop()] = sorted(points)
+            if self.of_server in points:
+                self.assertEqual(list(points), [self.of_server])
+                continue
+            [database] = {
+                point.root["source"]["database"]
+                for name in points.values()
+                for point in reader.recovery_points_of(repository, name)
+            }
+            found[database] = sorted(points)
         self.assertEqual(found, {database: sorted(points) for database, points in self.listed.items()})
         self.assertEqual({database: len(points) for database, points in found.items()}, {"shop": 2, "latin": 1})
 
@@ -279,6 +293,25 @@ class Backup(Copied):
                     self.assertEqual(len(rows), content.rows)
         odd = ('Odd "Names"', "Table; DROP")
         self.assertLessEqual({odd, ("shop", "no_rows"), ("shop", "no_columns"), ("public", "word")}, names)
+
+    def figures(self, point):
+        """Of each table what does not depend on the repository's keys."""
+        contents = {(table["schema"], table["name"]): table["content"] for table in point.tables()}
+        return {name: (content["rows"], content["text_bytes"]) for name, content in contents.items()}
+
+    def test_a_server_has_the_rows_of_each_of_its_databases(self):
+        databases = {point.root["source"]["database"]: point for point in self.databases_of(self.of_server)}
+        self.assertEqual(list(databases), ["latin", "postgres", "shop"])
+        for database in ("latin", "shop"):
+            self.assertEqual(self.figures(databases[database]), self.figures(self.newest(database)))
+        [word] = [table for table in databases["latin"].tables() if table["name"] == "word"]
+        rows = []
+        databases["latin"].rows(word, rows.append)
+        self.assertEqual(b"".join(rows), self.copied_out("latin", word))
+        code, said, errors = run_reader(
+            self.storage, self.key_file, "rows", self.of_server, "public", "word", "latin"
+        )
+        self.assertEqual((code, said), (0, b"".join(rows)), errors)
 
     def test_a_large_table_has_many_ranges(self):
         point = self.newest("shop")

@@ -8,7 +8,9 @@ use crate::tagged::{object_type, tagged, text_enum};
 
 /// The type of a database of a single server.
 pub const DATABASE_TYPE: &str = "Microsoft.DBforPostgreSQL/servers/databases";
-/// What the first preview of the API called the same; published examples still do.
+/// The type of a flexible server, which is protected as a whole.
+pub const SERVER_TYPE: &str = "Microsoft.DBforPostgreSQL/flexibleServers";
+/// What the first preview of the API called [`DATABASE_TYPE`]; published examples still do.
 const DATABASE_TYPE_OF_THE_PREVIEW: &str = "OssDB";
 
 /// True for each name of [`DATABASE_TYPE`], in any case.
@@ -16,6 +18,12 @@ const DATABASE_TYPE_OF_THE_PREVIEW: &str = "OssDB";
 pub fn is_database_type(text: &str) -> bool {
     text.eq_ignore_ascii_case(DATABASE_TYPE)
         || text.eq_ignore_ascii_case(DATABASE_TYPE_OF_THE_PREVIEW)
+}
+
+/// True for [`SERVER_TYPE`], in any case.
+#[must_use]
+pub fn is_server_type(text: &str) -> bool {
+    text.eq_ignore_ascii_case(SERVER_TYPE)
 }
 
 /// The database or server that is protected or restored to.

@@ -57,6 +57,9 @@ pub struct AzureBackupRecoveryPointBasedRestoreRequest {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CofferRestoreOptions {
+    /// Which database of a server's recovery point; none for all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_database: Option<String>,
     /// What happens to owners and privileges; missing roles are made by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<RestoredRoles>,

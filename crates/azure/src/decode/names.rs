@@ -336,8 +336,16 @@ const NEIGHBOURS: &[&str] = &[
 ];
 
 /// Names of Coffer's own, which are in no specification.
-const COFFER: &[&str] =
-    &["cofferRestoreOptions", "from", "largeObjects", "roleMap", "roles", "to", "userMappings"];
+const COFFER: &[&str] = &[
+    "cofferRestoreOptions",
+    "from",
+    "largeObjects",
+    "roleMap",
+    "roles",
+    "sourceDatabase",
+    "to",
+    "userMappings",
+];
 
 /// Members whose own members are not ours to touch: keys chosen by users, and what only the service
 /// writes, where a `null` has its place.

@@ -195,17 +195,22 @@ pub(crate) fn vault_without_identity(vault: &ResourceId) -> UserFacingError {
         .inner(inner("VaultHasNoIdentity", format!("The Backup vault {vault} has no system-assigned identity.")))
 }
 
-/// The vault's identity may not read the server.
+/// The vault's identity may not read the server, or not back it up as a whole.
 pub(crate) fn server_forbidden(
     server: &ResourceId,
     principal_id: &str,
     action: &str,
 ) -> UserFacingError {
+    let role = if action.contains("/ltr") || action.contains("/startLtr") {
+        "PostgreSQL Flexible Server Long Term Retention Backup Role"
+    } else {
+        "Reader"
+    };
     UserFacingError::new(
         "UserErrorMSIMissingPermissions",
         "The Backup vault's managed identity does not have the permissions to access the PostgreSQL server.",
     )
-    .recommend("Assign the role Reader on the PostgreSQL server to the Backup vault's managed identity and retry the operation.")
+    .recommend(format!("Assign the role {role} on the PostgreSQL server to the Backup vault's managed identity and retry the operation."))
     .inner(inner("ServerForbidden", format!("Principal {principal_id}, the vault's identity, lacks {action} on {server}.")))
 }
 
@@ -216,13 +221,13 @@ pub(crate) fn server_not_registered(server: &ResourceId) -> UserFacingError {
         .inner(inner("ServerNotRegistered", format!("No server is registered as {server}.")))
 }
 
-/// The datasource's id is not one of a database.
+/// The datasource's id is neither one of a database nor of a server.
 pub(crate) fn datasource_malformed(datasource: &str) -> UserFacingError {
     UserFacingError::new("UserErrorDBNotFound", "The server or the database could not be found.")
         .recommend(
-            "Give the ARM id of a database of a PostgreSQL server as the datasource's resourceID.",
+            "Give the ARM id of a database, or of a flexible server, as the datasource's resourceID.",
         )
-        .inner(inner("DatasourceMalformed", format!("'{datasource}' is not the id of a database.")))
+        .inner(inner("DatasourceMalformed", format!("'{datasource}' is not the id of a database or a server.")))
 }
 
 /// The container that files are to be restored to cannot be used.

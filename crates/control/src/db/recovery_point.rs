@@ -29,8 +29,14 @@ pub struct RecoveryPointBody {
     pub completed_us: i64,
     /// `server_version` of the source.
     pub server_version: String,
-    /// Name of the database.
+    /// Name of the database, or of the server.
     pub database: String,
+    /// Names of a server's databases, as many as are shown; none for a database.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<String>,
+    /// How many databases of a server there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub databases_total: Option<u64>,
     /// Tables with rows of their own.
     pub tables: u64,
     /// Rows in them.

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use coffer_azure::datasource::is_database_type;
+use coffer_azure::datasource::{DATABASE_TYPE, SERVER_TYPE, is_database_type, is_server_type};
 use coffer_azure::{
     AzureBackupRule, AzureRetentionRule, BackupCriteria, BackupParameters, BackupPolicy,
     BasePolicyRule, CopyOption, DataStoreType, DeleteOption, ScheduleBasedBackupCriteria,
@@ -74,6 +74,12 @@ pub fn check(policy: &BackupPolicy) -> Result<PolicyParts<'_>, String> {
     Ok(PolicyParts { backup, trigger })
 }
 
+/// Whether a stored policy is one for servers as wholes, and not for databases.
+#[must_use]
+pub fn is_for_servers(policy: &BackupPolicy) -> bool {
+    policy.datasource_types.iter().any(|one| is_server_type(one))
+}
+
 /// The backup rule's name in a stored policy.
 #[must_use]
 pub fn backup_rule_name(policy: &BackupPolicy) -> Option<&str> {
@@ -110,14 +116,13 @@ fn retention_rules(policy: &BackupPolicy) -> impl Iterator<Item = &AzureRetentio
 
 fn check_datasource_types(types: &[String]) -> Result<(), String> {
     match types {
-        [one] if is_database_type(one) => Ok(()),
+        [one] if is_database_type(one) || is_server_type(one) => Ok(()),
         [one] => Err(format!(
-            "datasourceTypes has '{one}', which is not supported by this version; Microsoft.DBforPostgreSQL/servers/databases is."
+            "datasourceTypes has '{one}', which is not supported by this version; {DATABASE_TYPE} and {SERVER_TYPE} are."
         )),
-        _ => Err(
-            "datasourceTypes needs exactly one type, Microsoft.DBforPostgreSQL/servers/databases."
-                .into(),
-        ),
+        _ => Err(format!(
+            "datasourceTypes needs exactly one type, {DATABASE_TYPE} or {SERVER_TYPE}."
+        )),
     }
 }
 

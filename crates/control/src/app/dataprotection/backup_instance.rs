@@ -53,7 +53,8 @@ pub async fn put(
 
     let mut tx = app.begin(call.caller).await?;
     let vault = vault_require_usable(&mut tx, &vault_id).await?;
-    backup_policy::require(&mut tx, &requested.policy).await?;
+    let policy = backup_policy::require(&mut tx, &requested.policy).await?;
+    datasource::require_policy_for(&policy, &requested.datasource)?;
     let existing = db::resource_get(&mut *tx, id).await?;
     call.require_match(existing.as_ref().filter(|existing| instance_row::is_visible(existing)))?;
     match existing {
@@ -272,7 +273,7 @@ async fn begin_configuration(
 
 /// Refuses a server that is not registered, to callers who may know that; for others the operation says it.
 async fn require_server(app: &App, call: Call<'_>, datasource: &ResourceId) -> Result<(), Error> {
-    let Some(server) = datasource.parent() else { return Ok(()) };
+    let Some(server) = datasource::server_of(datasource) else { return Ok(()) };
     let action = format!("{}/read", server.resource_type());
     if !app.allows(&call.caller.principal_id, &action, false, &server).await?
         || app.server_resolve(&server).await?.is_some()

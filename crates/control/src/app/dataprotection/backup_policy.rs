@@ -49,7 +49,16 @@ pub async fn put(
         None => db::resource_insert(&mut tx, NewResource { id: id.clone(), body, now_us }).await?,
         Some(existing) if existing.body == body => return Ok(existing),
         Some(mut existing) => {
-            if policy_change::takes_away(&read(&existing)?, &policy)
+            let before = read(&existing)?;
+            if rules::is_for_servers(&before) != rules::is_for_servers(&policy)
+                && let Some(user) = used_by(&mut tx, &vault, id).await?
+            {
+                return Err(errors::invalid_input(format!(
+                    "The backup instance '{user}' uses the policy, which stays one for {}.",
+                    before.datasource_types.join(", ")
+                )));
+            }
+            if policy_change::takes_away(&before, &policy)
                 && used_by(&mut tx, &vault, id).await?.is_some()
             {
                 let (operation, requests) = (CriticalOperation::ModifyPolicy, requests.as_deref());

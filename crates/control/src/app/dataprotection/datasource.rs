@@ -1,14 +1,17 @@
 //! What an instance protects: which datasources are accepted, and that each is protected once.
 
-pub use coffer_azure::datasource::DATABASE_TYPE;
-use coffer_azure::datasource::is_database_type;
-use coffer_azure::{AuthCredentials, Datasource, DatasourceSet, ResourceId, SecretStoreType};
+pub use coffer_azure::datasource::{DATABASE_TYPE, SERVER_TYPE};
+use coffer_azure::datasource::{is_database_type, is_server_type};
+use coffer_azure::{
+    AuthCredentials, BackupPolicy, Datasource, DatasourceSet, ResourceId, SecretStoreType,
+};
 
 use super::protection_state::ProtectionState;
 use super::{errors, instance_row};
 use crate::db::datasource_claim::{self, DatasourceClaim};
 use crate::db::{self, Resource, Tx};
 use crate::error::Error;
+use crate::policy::rules;
 
 /// Types of ids that a database may have: databases of both kinds of servers.
 const DATABASE_ID_TYPES: [&str; 2] =
@@ -16,7 +19,7 @@ const DATABASE_ID_TYPES: [&str; 2] =
 /// Longest name of a database, in bytes (PostgreSQL's own limit).
 const DATABASE_NAME_BYTES_MAX: usize = 63;
 
-/// A datasource that can be protected or restored to.
+/// A database, which can be protected or restored to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseId {
     /// ARM id of the database.
@@ -34,7 +37,80 @@ pub enum ClaimFor {
     Resume,
 }
 
-/// Reads a datasource. The error is a sentence for the caller.
+/// Whether the id is that of a server that is protected as a whole.
+#[must_use]
+pub fn is_server(id: &ResourceId) -> bool {
+    id.is_type(SERVER_TYPE)
+}
+
+/// The server that a datasource lies on, or is.
+#[must_use]
+pub fn server_of(id: &ResourceId) -> Option<ResourceId> {
+    if is_server(id) { Some(id.clone()) } else { id.parent() }
+}
+
+/// Reads what is to be protected, a database or a whole server; gives its id. The error is a sentence for the caller.
+pub fn check_protected(
+    info: &Datasource,
+    set: Option<&DatasourceSet>,
+) -> Result<ResourceId, String> {
+    let said = [&info.datasource_type, &info.resource_type];
+    let says_server = said.into_iter().flatten().any(|text| is_server_type(text));
+    let id = ResourceId::parse(&info.resource_id);
+    if says_server || id.as_ref().is_ok_and(is_server) {
+        check_server(info, set)
+    } else {
+        check_database(info, set).map(|database| database.id)
+    }
+}
+
+fn check_server(info: &Datasource, set: Option<&DatasourceSet>) -> Result<ResourceId, String> {
+    for (member, value) in
+        [("datasourceType", &info.datasource_type), ("resourceType", &info.resource_type)]
+    {
+        if let Some(value) = value.as_deref().filter(|value| !value.is_empty())
+            && !is_server_type(value)
+        {
+            return Err(format!(
+                "The {member} '{value}' of the datasource is not that of its resourceID, which is {SERVER_TYPE}."
+            ));
+        }
+    }
+    let id = ResourceId::parse(&info.resource_id)
+        .ok()
+        .filter(|id| is_server(id) && id.resource_group().is_some())
+        .ok_or_else(|| {
+            format!(
+                "The resourceID '{}' of the datasource is not that of a flexible server; it has the form /subscriptions/{{id}}/\
+                 resourceGroups/{{group}}/providers/{SERVER_TYPE}/{{server}}.",
+                info.resource_id
+            )
+        })?;
+    match set.map(|set| ResourceId::parse(&set.resource_id)) {
+        None => Ok(id),
+        Some(Ok(named)) if named == id => Ok(id),
+        Some(_) => {
+            Err(format!("The datasource set is not the server '{id}', which is in no other."))
+        }
+    }
+}
+
+/// Refuses a policy that is for datasources of another type.
+///
+/// # Errors
+/// `BMSUserErrorInvalidInput`.
+pub fn require_policy_for(policy: &BackupPolicy, datasource: &ResourceId) -> Result<(), Error> {
+    if rules::is_for_servers(policy) == is_server(datasource) {
+        return Ok(());
+    }
+    let kind = if is_server(datasource) { SERVER_TYPE } else { DATABASE_TYPE };
+    Err(errors::invalid_input(format!(
+        "The backup policy is for {}, and the datasource is of the type {kind}.",
+        policy.datasource_types.join(", ")
+    )))
+}
+
+/// Reads a database. The error is a sentence for the caller.
 pub fn check_database(
     info: &Datasource,
     set: Option<&DatasourceSet>,
@@ -260,6 +336,28 @@ mod tests {
         let mut disk = database(DATABASE);
         disk.datasource_type = Some("Microsoft.Compute/disks".into());
         assert!(check_database(&disk, None).unwrap_err().contains("Microsoft.Compute/disks"));
+    }
+
+    #[test]
+    fn a_server_as_a_whole() {
+        const SERVER: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.DBforPostgreSQL/flexibleServers/srv";
+        let mut server = database(SERVER);
+        server.datasource_type = Some("microsoft.dbforpostgresql/FLEXIBLEservers".into());
+        let checked = check_protected(&server, None).unwrap();
+        assert_eq!(server_of(&checked), Some(checked.clone()));
+        check_protected(&server, Some(&set(SERVER))).unwrap();
+        assert!(check_protected(&server, Some(&set(DATABASE))).unwrap_err().contains("set"));
+        // What it says and what it names have to agree.
+        server.resource_id = DATABASE.into();
+        assert!(check_protected(&server, None).unwrap_err().contains("flexible server"));
+        let mut other = database(SERVER);
+        assert!(check_protected(&other, None).unwrap_err().contains("datasourceType"));
+        other.datasource_type = None;
+        check_protected(&other, None).unwrap();
+        let whole = check_protected(&database(DATABASE), None).unwrap();
+        assert!(!is_server(&whole) && server_of(&whole).unwrap().name() == "srv");
+        // A restore makes a database, never a server.
+        assert!(check_database(&other, None).is_err());
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub(super) fn check(
     mut properties: BackupInstance,
     vault: &ResourceId,
 ) -> Result<Requested, Error> {
-    let database = datasource::check_database(
+    let datasource = datasource::check_protected(
         &properties.data_source_info,
         properties.data_source_set_info.as_ref(),
     )
@@ -101,7 +101,7 @@ pub(super) fn check(
     properties.protection_error_details = None;
     properties.provisioning_state = None;
     properties.policy_info.policy_version = None;
-    Ok(Requested { properties, datasource: database.id, policy, deep_validation, requests })
+    Ok(Requested { properties, datasource, policy, deep_validation, requests })
 }
 
 fn check_policy_id(text: &str, vault: &ResourceId) -> Result<ResourceId, Error> {

@@ -3,6 +3,7 @@
 //! The shape differs between GET and LIST: lists have no `extendedInfo`, no actions, and a .NET `TimeSpan` where GET
 //! has an ISO 8601 duration. What is unknown is written as `null`.
 
+use coffer_azure::datasource::is_server_type;
 use coffer_azure::duration::{
     format_iso_duration, format_time, format_time_span, format_time_trimmed,
 };
@@ -60,7 +61,10 @@ pub fn job_resource(job: &Job, form: JobForm) -> AzureBackupJobResource {
             source_data_store_name: None,
             source_data_store_type: (body.kind == JobKind::Restore)
                 .then(|| "VaultStore".to_owned()),
-            destination_data_store_name: None,
+            // Of flexible servers alone, once it is over.
+            destination_data_store_name: (job.ended_us.is_some()
+                && is_server_type(&body.datasource_type))
+            .then(|| "VaultStore".to_owned()),
             progress_enabled: true,
             etag: Some(format!("W/\"datetime'{etag_time}'\"")),
             source_subscription_id: owned(

@@ -6,8 +6,8 @@ use coffer_azure::ResourceId;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::errors;
 use super::state::{InstanceState, read_state};
+use super::{datasource, errors};
 use crate::db::job::{Job, JobBody, JobKind, JobRecoveryPoint, JobStatus};
 use crate::db::{self, Tx};
 use crate::error::Error;
@@ -24,7 +24,7 @@ pub const FILE_PREFIX_DETAIL: &str = "Restore File Prefix";
 pub(crate) struct MadeJob {
     /// Its id.
     pub(crate) id: Uuid,
-    /// Key of the server that the instance's database is on.
+    /// Key of the server that the instance's database is on, or of the server that is protected.
     pub(crate) server_key: Option<String>,
 }
 
@@ -104,7 +104,7 @@ pub(crate) async fn insert(
     };
     db::job::insert(tx, &job, operation_id).await?;
     let datasource = ResourceId::parse(&job.body.datasource).ok();
-    let server = datasource.and_then(|id| id.parent());
+    let server = datasource.as_ref().and_then(datasource::server_of);
     Ok(MadeJob { id, server_key: server.map(|server| server.key().to_owned()) })
 }
 

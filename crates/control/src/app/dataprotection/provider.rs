@@ -236,5 +236,5 @@ pub async fn check_feature_support(
     subscription: &ResourceId,
 ) -> Result<&'static [&'static str], Error> {
     call.authorize(app, "locations/checkFeatureSupport/action", subscription).await?;
-    Ok(&[datasource::DATABASE_TYPE])
+    Ok(&[datasource::DATABASE_TYPE, datasource::SERVER_TYPE])
 }

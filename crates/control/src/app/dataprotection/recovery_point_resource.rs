@@ -73,6 +73,20 @@ pub fn recovery_point_resource(
 /// JSON in a text, as the real service's is for other datasources.
 fn meta_data(point: &RecoveryPoint) -> String {
     let body = &point.body;
+    if let Some(total) = body.databases_total {
+        return json!({
+            "serverName": body.database,
+            "serverVersion": body.server_version,
+            "databases": body.databases,
+            "databaseCount": total,
+            "serverSizeInBytes": body.source_bytes,
+            "tables": body.tables,
+            "rows": body.rows,
+            "plainBytes": body.plain_bytes,
+            "storedBytes": body.stored_bytes,
+        })
+        .to_string();
+    }
     json!({
         "databaseName": body.database,
         "serverVersion": body.server_version,

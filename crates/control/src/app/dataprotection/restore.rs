@@ -88,7 +88,8 @@ async fn begin(
     let mut request = check(request)?;
     let target = check_target(&mut request.restore_target_info).map_err(errors::invalid_input)?;
     let options = request.coffer_restore_options.as_ref();
-    restore_choice::choice(&request.restore_target_info, options).map_err(errors::invalid_input)?;
+    let choice = restore_choice::choice(&request.restore_target_info, options)
+        .map_err(errors::invalid_input)?;
     let now_us = app.clock.now_us();
     let mut tx = app.begin(call.caller).await?;
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
@@ -104,6 +105,9 @@ async fn begin(
         let operation = CriticalOperation::Restore;
         guarded::require_consent(app, call, &mut tx, &vault.id, operation, requests).await?;
     }
+    let of_server = datasource::is_server(&instance_row::datasource_of(&instance)?);
+    restore_choice::fits(&choice, &request.restore_target_info, of_server)
+        .map_err(errors::invalid_input)?;
     require_subscription(&vault, &target)?;
     let state: InstanceState = read_state(&instance.body)?;
     let point =

@@ -2,7 +2,8 @@
 //!
 //! Parts stand where Azure's request has a place for them, in `restoreCriteria`: of `ItemLevelRestoreTargetInfo`, and of
 //! `RestoreFilesTargetInfo` as an extension. A path is `schema` or `schema/table`, where `/` and `%` in a name are written
-//! `%2F` and `%25`. What Azure has no place for stands in `cofferRestoreOptions`.
+//! `%2F` and `%25`. What Azure has no place for stands in `cofferRestoreOptions`: of a server's recovery point also, which
+//! database is meant.
 
 use std::collections::BTreeMap;
 
@@ -56,13 +57,43 @@ pub(crate) fn choice(
                 .to_owned(),
         );
     }
+    if options.source_database.as_ref().is_some_and(String::is_empty) {
+        return Err("The sourceDatabase is empty.".to_owned());
+    }
     let selection = Selection {
-        database: None,
+        database: options.source_database.clone(),
         large_objects: restored(options.large_objects.as_ref(), "largeObjects", items.is_empty())?,
         user_mappings: restored(options.user_mappings.as_ref(), "userMappings", true)?,
         items,
     };
     Ok(Choice { selection, roles, role_map })
+}
+
+/// Checks that the choice fits what the instance protects: of a server, a database has to be named unless all of it becomes
+/// files; of a database there is nothing to name.
+///
+/// # Errors
+/// What does not fit, in words.
+pub(crate) fn fits(
+    choice: &Choice,
+    target: &RestoreTargetInfoBase,
+    of_server: bool,
+) -> Result<(), String> {
+    let named = choice.selection.database.is_some();
+    let all_files = matches!(target, RestoreTargetInfoBase::RestoreFilesTargetInfo(_));
+    if !of_server && named {
+        return Err(
+            "The sourceDatabase is for recovery points of servers; the backup instance protects one database.".to_owned()
+        );
+    }
+    if of_server && !named && !(all_files && choice.selection.is_everything()) {
+        return Err(
+            "The recovery point is that of a server: name one of its databases as sourceDatabase of cofferRestoreOptions. Without \
+             one, all of it is restored as files."
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 fn restored(part: Option<&RestoredPart>, name: &str, default: bool) -> Result<bool, String> {
@@ -219,6 +250,34 @@ mod tests {
             RoleMap::new(BTreeMap::from([("Name".to_owned(), "x".to_owned())]))
         );
         assert!(found.selection.large_objects && !found.selection.user_mappings);
+    }
+
+    #[test]
+    fn a_database_is_named_of_servers_alone() {
+        let files = json!({"objectType": "RestoreFilesTargetInfo", "recoveryOption": "FailIfExists",
+            "targetDetails": {"filePrefix": "p", "restoreTargetLocationType": "AzureBlobs", "url": "https://a/c"}});
+        let named = json!({"sourceDatabase": "Shop"});
+        let fits_of = |target: &Value, options: &Value, of_server: bool| {
+            let choice = read(target.clone(), options.clone()).unwrap();
+            let target: RestoreTargetInfoBase = coffer_azure::decode_value(target.clone()).unwrap();
+            fits(&choice, &target, of_server).is_ok()
+        };
+        let part = part(json!([path("sales")]));
+        for (target, options, of_server, fit) in [
+            (&files, &json!(null), true, true),
+            (&files, &json!(null), false, true),
+            (&files, &named, true, true),
+            (&files, &named, false, false),
+            (&part, &json!(null), true, false),
+            (&part, &json!(null), false, true),
+            (&part, &named, true, true),
+            (&part, &named, false, false),
+        ] {
+            assert_eq!(fits_of(target, options, of_server), fit, "{target} {options} {of_server}");
+        }
+        let chosen = read(files.clone(), json!({"SOURCEDATABASE": "Shop"})).unwrap();
+        assert_eq!(chosen.selection.database.as_deref(), Some("Shop"));
+        assert!(read(files, json!({"sourceDatabase": ""})).unwrap_err().contains("empty"));
     }
 
     #[test]

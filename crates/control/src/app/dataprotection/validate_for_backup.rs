@@ -32,7 +32,8 @@ pub async fn validate_for_backup(
     let vault = vault_require_usable(&mut tx, vault).await?;
     datasource::require_free(&mut tx, None, &vault.id, &requested.datasource, ClaimFor::Protect)
         .await?;
-    backup_policy::require(&mut tx, &requested.policy).await?;
+    let policy = backup_policy::require(&mut tx, &requested.policy).await?;
+    datasource::require_policy_for(&policy, &requested.datasource)?;
     begin_checks(app, call, tx, &vault, requested.properties, now_us).await
 }
 
@@ -61,7 +62,8 @@ pub async fn validate_for_modify_backup(
     if let Decision::Refused(reason) = decide(state, InstanceAction::Update) {
         return Err(errors::state_refuses(reason));
     }
-    backup_policy::require(&mut tx, &requested.policy).await?;
+    let policy = backup_policy::require(&mut tx, &requested.policy).await?;
+    datasource::require_policy_for(&policy, &requested.datasource)?;
     begin_checks(app, call, tx, &vault, requested.properties, now_us).await
 }
 

@@ -4,19 +4,22 @@
 //! is sealed starts over and finds its whole packs again; one that dies after finds the manifest and only records it.
 //! The secret is read afresh by every run.
 
+mod sealed;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use coffer_azure::BackupInstance;
+use coffer_azure::{BackupInstance, ResourceId};
 use coffer_engine::backup::{BackupOptions, BackupRequest};
 use coffer_engine::error::Error as EngineError;
-use coffer_engine::manifest::DatabaseManifest;
-use coffer_store::{LeasePurpose, Repository, WriterStats};
+use coffer_engine::manifest::Root;
+use coffer_store::LeasePurpose;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::sealed::{describe, root, sealed_before};
 use super::data_run::{WorkDirectory, job_failed, job_warning};
 use super::datasource_access::{DatasourceAccess, datasource_access};
 use super::instance_repository::{instance_resource, open_repository, vault_lock};
@@ -29,7 +32,7 @@ use crate::app::dataprotection::instance_row;
 use crate::app::dataprotection::new_job::RETENTION_TAG_DETAIL;
 use crate::app::dataprotection::storage_lock::{lock_point, wanted};
 use crate::app::dataprotection::unusual::{self, Figures};
-use crate::app::user_facing_error::{self, Place};
+use crate::app::user_facing_error;
 use crate::background::collect_garbage;
 use crate::db::job::{JobRecoveryPoint, JobStatus, JobWarning};
 use crate::db::recovery_point::{RecoveryPoint, RecoveryPointBody};
@@ -79,8 +82,8 @@ struct Checkpoint {
 impl Checkpoint {
     /// The time of the snapshot, as far as it lies within the attempt by our own clock: one that the server's clock puts
     /// elsewhere would make the recovery point end too early, or be taken for the newest.
-    fn taken_us(&self, manifest: &DatabaseManifest, now_us: i64) -> i64 {
-        manifest.snapshot.taken_at_unix_us.min(now_us).max(self.begun_us)
+    fn taken_us(&self, root: &Root, now_us: i64) -> i64 {
+        root.taken_at_unix_us().min(now_us).max(self.begun_us)
     }
 }
 
@@ -229,6 +232,8 @@ impl Backup {
         let (resource, _) = instance_resource(&self.app, instance).await?;
         let properties: BackupInstance =
             serde_json::from_value(resource.body["properties"].clone()).map_err(Error::internal)?;
+        let datasource = &properties.data_source_info.resource_id;
+        let name = ResourceId::parse(datasource).map_err(Error::internal)?.name().to_owned();
         let repository =
             open_repository(&self.app, &operation.vault, checkpoint.repository_guid).await?;
 
@@ -246,7 +251,7 @@ impl Backup {
             &stop,
             async |lease| -> Result<Taken, Failure> {
                 let now_us = self.app.clock.now_us();
-                if let Some(taken) = sealed_before(&repository, &checkpoint, now_us).await? {
+                if let Some(taken) = sealed_before(&repository, &checkpoint, &name, now_us).await? {
                     return Ok(taken);
                 }
                 checkpoint.begun_us = now_us;
@@ -262,13 +267,23 @@ impl Backup {
                 let request =
                     self.request(run, &checkpoint, &access, &work, &resource.body).await?;
                 let work_stop = stop.child_token();
-                let taking = coffer_engine::backup::backup(
-                    request,
-                    &repository,
-                    &lease,
-                    Arc::clone(&monitor) as _,
-                    work_stop.clone(),
-                );
+                let taking = async {
+                    let (monitor, stop) = (Arc::clone(&monitor) as _, work_stop.clone());
+                    if access.whole_server {
+                        let taking = coffer_engine::backup_server(
+                            request,
+                            &repository,
+                            &lease,
+                            monitor,
+                            stop,
+                        );
+                        Box::pin(taking).await
+                    } else {
+                        let taking =
+                            coffer_engine::backup(request, &repository, &lease, monitor, stop);
+                        Box::pin(taking).await
+                    }
+                };
                 let stall_after = self.app.config.backup_stall;
                 let taken = tokio::select! {
                     taken = monitor.report_while(run.job_report(), Box::pin(taking)) => taken,
@@ -283,20 +298,17 @@ impl Backup {
                     user_facing_error::engine_failure(&error, &access.place)
                 })?;
                 run.crash_point("take:sealed");
-                let manifest = manifest(&repository, &checkpoint).await?;
+                let root = root(&repository, &checkpoint).await?;
                 let completed_us = self.app.clock.now_us();
-                let taken_us = checkpoint.taken_us(&manifest, completed_us);
-                let stats = &outcome.stats;
+                let taken_us = checkpoint.taken_us(&root, completed_us);
+                let times = (taken_us, completed_us);
                 Ok(Taken {
                     taken_us,
                     transferred_bytes: monitor.bytes_done(),
-                    warnings: outcome
-                        .warnings
-                        .iter()
-                        .map(|w| job_warning(w, &access.place.database))
-                        .collect(),
+                    warnings: outcome.warnings.iter().map(|w| job_warning(w, &name)).collect(),
                     not_locked: false,
-                    body: describe(&checkpoint, &manifest, stats, taken_us, completed_us),
+                    body: describe(&repository, &checkpoint, &root, &name, &outcome.stats, times)
+                        .await?,
                 })
             },
         )
@@ -424,72 +436,4 @@ async fn note_upkeep(
     }
     db::upkeep::bring_forward(tx, Duty::Verification, repository, instance, in_time(FIRST_READ))
         .await
-}
-
-/// What an earlier run of this backup has sealed, if it came so far.
-async fn sealed_before(
-    repository: &Repository,
-    checkpoint: &Checkpoint,
-    now_us: i64,
-) -> Result<Option<Taken>, Failure> {
-    let id = &checkpoint.recovery_point_id;
-    let manifests =
-        repository.manifests().await.map_err(|error| user_facing_error::store_failure(&error))?;
-    let Some(info) = manifests.valid.iter().find(|info| info.recovery_point_id == *id) else {
-        return Ok(None);
-    };
-    tracing::info!(
-        recovery_point = id,
-        "an earlier run has sealed the recovery point; it is recorded now"
-    );
-    let manifest = manifest(repository, checkpoint).await?;
-    let taken_us = checkpoint.taken_us(&manifest, now_us);
-    Ok(Some(Taken {
-        taken_us,
-        transferred_bytes: manifest.totals.content.text_bytes,
-        warnings: manifest
-            .warnings
-            .iter()
-            .map(|w| job_warning(w, &manifest.source.database))
-            .collect(),
-        not_locked: false,
-        body: describe(checkpoint, &manifest, &info.stats, taken_us, taken_us),
-    }))
-}
-
-async fn manifest(
-    repository: &Repository,
-    checkpoint: &Checkpoint,
-) -> Result<DatabaseManifest, Failure> {
-    coffer_engine::verify::describe_recovery_point(repository, &checkpoint.recovery_point_id)
-        .await
-        .map_err(|error| user_facing_error::engine_failure(&error, &Place::storage()))
-}
-
-/// The row of the recovery point, from what was really sealed.
-fn describe(
-    checkpoint: &Checkpoint,
-    manifest: &DatabaseManifest,
-    stats: &WriterStats,
-    taken_us: i64,
-    completed_us: i64,
-) -> RecoveryPointBody {
-    RecoveryPointBody {
-        retention_tag: checkpoint.retention.tag.clone(),
-        retention_tag_version: checkpoint.retention.tag_version.clone(),
-        policy_name: checkpoint.retention.policy_name.clone(),
-        expiry_us: checkpoint.retention.expiry_us(taken_us),
-        completed_us,
-        server_version: manifest.source.server_version.clone(),
-        database: manifest.source.database.clone(),
-        tables: manifest.totals.tables,
-        rows: manifest.totals.content.rows,
-        plain_bytes: manifest.totals.content.text_bytes,
-        stored_bytes: stats.stored_bytes,
-        source_bytes: manifest.totals.database_bytes,
-        new_bytes: stats.stored_plain_bytes,
-        policy_version: checkpoint.retention.policy_version,
-        damaged: false,
-        storage_lock: None,
-    }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coffer_engine::Error as EngineError;
-use coffer_engine::files::FilesRequest;
+use coffer_engine::files::{FilesRequest, restore_files, restore_server_files};
 use coffer_engine::manifest::Warning;
 use coffer_engine::restore::{RestoreRequest, database_oid};
 use coffer_engine::{Proof, Selection};
@@ -24,9 +24,11 @@ use super::job_monitor::JobMonitor;
 use super::restore_target::{
     DatabaseTarget, Target, chosen, database_target, recovery_point_id, target,
 };
+use super::validate_for_backup::discover_tools;
 use crate::app::App;
 use crate::app::alert::AlertKind;
 use crate::app::dataprotection::restore_choice::Choice;
+use crate::app::dataprotection::{datasource, instance_row};
 use crate::app::user_facing_error::{self, Place, engine_failure, store_failure};
 use crate::db::job::{JobStatus, JobWarning};
 use crate::db::{self, Tx};
@@ -270,7 +272,8 @@ impl Restore {
         files.clear().await?;
         let operation = run.operation();
         let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
-        let (_, state) = instance_resource(&self.app, instance).await?;
+        let (resource, state) = instance_resource(&self.app, instance).await?;
+        let of_server = datasource::is_server(&instance_row::datasource_of(&resource)?);
         let repository =
             open_repository(&self.app, &operation.vault, state.repository_guid).await?;
         let Choice { selection, role_map, .. } = chosen(input)?;
@@ -285,12 +288,16 @@ impl Restore {
         };
         let stop = run.cancellation().child_token();
         let monitor = Arc::new(JobMonitor::new(run.kind(), "write"));
-        let restoring = coffer_engine::files::restore_files(
-            request,
-            &repository,
-            Arc::clone(&monitor) as _,
-            stop.clone(),
-        );
+        let tools = discover_tools(&self.app).await?;
+        let restoring = async {
+            let (monitor, stop) = (Arc::clone(&monitor) as _, stop.clone());
+            if of_server && selection.database.is_none() {
+                let restoring = restore_server_files(request, &tools, &repository, monitor, stop);
+                Box::pin(restoring).await
+            } else {
+                Box::pin(restore_files(request, &repository, monitor, stop)).await
+            }
+        };
         let watched = monitor.report_while(run.job_report(), Box::pin(restoring));
         let place = Place::storage();
         let outcome = self.pinned(run, &repository, &id, &stop, &place, Box::pin(watched)).await?;
@@ -356,6 +363,9 @@ fn written(bytes: u64, proof: &Proof, warnings: &[Warning], resource_name: &str)
 
 /// Says what was chosen.
 fn note_selection(written: &mut Written, selection: &Selection) {
+    if let Some(database) = &selection.database {
+        written.details.insert("Restored Database".to_owned(), database.clone());
+    }
     if !selection.is_everything() {
         let mut items: Vec<_> =
             selection.items.iter().take(ITEMS_SHOWN).map(ToString::to_string).collect();

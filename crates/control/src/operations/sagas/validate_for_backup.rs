@@ -1,7 +1,8 @@
 //! The checks that a database can be protected, each really made; nothing is changed by them.
 //!
 //! The order is that of [`datasource_access`], then the server answers, the login works, the database exists, everything
-//! that a backup reads can be read, and the server's version is one that can be dumped.
+//! that a backup reads can be read, and the server's version is one that can be dumped. Of a whole server each database is
+//! checked that a backup would read.
 
 use std::sync::Arc;
 
@@ -46,11 +47,18 @@ pub(super) async fn check_instance(
     instance: &BackupInstance,
 ) -> Result<(), Failure> {
     let credentials = instance.datasource_auth_credentials.as_ref();
-    let DatasourceAccess { connect, place } =
+    let DatasourceAccess { connect, place, whole_server } =
         datasource_access(app, vault, &instance.data_source_info, credentials).await?;
     let tools = discover_tools(app).await?;
+    let checking = async {
+        if whole_server {
+            coffer_engine::check_server(&connect, &tools).await.map(drop)
+        } else {
+            coffer_engine::check_source(&connect, &tools).await.map(drop)
+        }
+    };
     let checked = tokio::select! {
-        checked = coffer_engine::check_source(&connect, &tools) => checked,
+        checked = Box::pin(checking) => checked,
         () = run.cancellation().cancelled() => return Err(Failure::Interrupted),
     };
     checked.map_err(|error| Failure::failed(user_facing_error::engine(&error, &place)))?;

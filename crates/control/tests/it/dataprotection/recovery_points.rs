@@ -31,6 +31,8 @@ pub(super) async fn add(s: &Scene, instance: &str, count: usize) {
             completed_us: taken_us,
             server_version: "15.0".into(),
             database: "empdb11".into(),
+            databases: Vec::new(),
+            databases_total: None,
             tables: 1,
             rows: 1,
             plain_bytes: 1,

@@ -160,8 +160,13 @@ impl Estate {
         self.harness.assign(&self.vault_principal, KEY_VAULT_SECRETS_USER, &key_vault).await;
     }
 
-    /// Makes a policy with a default retention and one more.
+    /// Makes a policy for databases, with a default retention and one more.
     pub(crate) async fn policy(&self, name: &str) {
+        self.policy_for(name, DATABASE_TYPE).await;
+    }
+
+    /// The same for datasources of a type.
+    pub(crate) async fn policy_for(&self, name: &str, datasource_type: &str) {
         let tag = |name: &str, default: bool, priority: u32| {
             json!({"isDefault": default, "taggingPriority": priority, "tagInfo": {"tagName": name},
             "criteria": if default { Value::Null } else {
@@ -174,7 +179,7 @@ impl Estate {
                 "sourceDataStore": {"objectType": "DataStoreInfoBase", "dataStoreType": "VaultStore"},
                 "targetDataStoreCopySettings": []}]})
         };
-        let body = json!({"properties": {"objectType": "BackupPolicy", "datasourceTypes": [DATABASE_TYPE], "policyRules": [
+        let body = json!({"properties": {"objectType": "BackupPolicy", "datasourceTypes": [datasource_type], "policyRules": [
             {"objectType": "AzureBackupRule", "name": "BackupWeekly",
              "backupParameters": {"objectType": "AzureBackupParams", "backupType": "Full"},
              "dataStore": {"objectType": "DataStoreInfoBase", "dataStoreType": "VaultStore"},

@@ -13,6 +13,7 @@ mod replicas;
 mod resumption;
 mod schedule;
 mod secrets;
+mod servers;
 mod storage_lock;
 mod traces;
 mod upkeep;
