@@ -31,6 +31,11 @@ MORE_VALUES = {
     "Status": ["BackupsSuspended", "UpdatingProtection"],
     "CurrentProtectionState": ["BackupsSuspended"],
 }
+# Bodies that the service's answers have where the specification has none.
+MORE_BODIES = {
+    # Recorded.
+    ("DppResourceGuardProxy_Delete", 200): {},
+}
 
 
 def flat(definitions, name):
@@ -176,7 +181,7 @@ class Specification:
         response = responses.get(str(status), responses["default"])
         self.checked[name] = self.checked.get(name, 0) + 1
         if "schema" not in response:
-            if body is not None and status < 400:
+            if body is not None and status < 400 and MORE_BODIES.get((name, status)) != body:
                 yield f"{name}: status {status} has a body: {body}"
             return
         if body is None and status in (202, 204):
