@@ -53,7 +53,7 @@ pub fn set_state(body: &mut Value, state: ProtectionState) {
         return;
     };
     properties.insert("currentProtectionState".into(), json!(state.as_str()));
-    properties.insert("protectionStatus".into(), json!({ "status": state.as_str() }));
+    properties.insert("protectionStatus".into(), json!({ "status": state.status() }));
     properties.shift_remove("protectionErrorDetails");
 }
 

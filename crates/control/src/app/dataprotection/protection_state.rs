@@ -55,6 +55,15 @@ impl ProtectionState {
         }
     }
 
+    /// The word in `protectionStatus`, which has another one for what went wrong.
+    #[must_use]
+    pub fn status(self) -> &'static str {
+        match self {
+            Self::ProtectionError => "ConfiguringProtectionFailed",
+            _ => self.as_str(),
+        }
+    }
+
     /// Reads the word on the wire; the specification's name of the suspended state is understood too.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
