@@ -10,6 +10,8 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::rust_client;
+
 /// The api-version that tests send unless they say otherwise.
 pub(crate) const API_VERSION: &str = "2024-04-01";
 /// How long a test waits for something that has to happen.
@@ -192,9 +194,12 @@ impl Harness {
         self.send(request).await
     }
 
-    /// Sends a request made by hand.
+    /// Sends a request made by hand. What is answered has to be legible to Azure's own client for Rust.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.unwrap();
+        let (client, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
         let body = if bytes.is_empty() {
@@ -203,6 +208,7 @@ impl Harness {
             serde_json::from_slice(&bytes)
                 .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()))
         };
+        rust_client::check(&method, &path, status, &body);
         Answer { status, headers, body }
     }
 

@@ -15,4 +15,5 @@ mod protection;
 mod requests;
 mod resource_group;
 mod restart;
+mod rust_client;
 mod tokens;

@@ -22,6 +22,7 @@ use std::time::Instant;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+pub(crate) use self::resource_guards::proxy_body;
 use crate::harness::{Answer, DEADLINE, Harness};
 
 /// The type of what is protected.

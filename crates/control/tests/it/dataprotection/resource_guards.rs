@@ -83,7 +83,7 @@ impl Guarded {
     }
 }
 
-pub(super) fn proxy_body(guard: &str) -> Value {
+pub(crate) fn proxy_body(guard: &str) -> Value {
     json!({ "properties": { "resourceGuardResourceId": guard } })
 }
 

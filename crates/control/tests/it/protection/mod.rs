@@ -3,7 +3,7 @@
 mod alerts;
 mod azure_key_vault;
 mod deletion;
-mod estate;
+pub(crate) mod estate;
 mod guarded_restore;
 mod lifecycle;
 mod locked_vault;
