@@ -26,12 +26,22 @@ pub(crate) fn read_json(path: &Path) -> Value {
 
 /// Decodes as `T`, encodes again, and compares.
 pub(crate) fn round_trip<T: DeserializeOwned + Serialize>(what: &str, original: &Value) {
-    let decoded: T = coffer_azure::decode_value(original.clone())
-        .unwrap_or_else(|error| panic!("{what}: {error}"));
-    let encoded = serde_json::to_value(&decoded).unwrap();
-    let mut differences = Vec::new();
-    compare("", original, &encoded, &mut differences);
+    let differences = differences::<T>(original);
     assert!(differences.is_empty(), "{what}:\n{}", differences.join("\n"));
+}
+
+/// What [`differences`] is for one type.
+pub(crate) type Differences = fn(&Value) -> Vec<String>;
+
+/// What is not the same after decoding as `T` and encoding again, or why it doesn't decode: `place: what`.
+pub(crate) fn differences<T: DeserializeOwned + Serialize>(original: &Value) -> Vec<String> {
+    let decoded: T = match coffer_azure::decode_value(original.clone()) {
+        Ok(decoded) => decoded,
+        Err(error) => return vec![format!("{}: {}", error.path, error.message)],
+    };
+    let mut found = Vec::new();
+    compare("", original, &serde_json::to_value(&decoded).unwrap(), &mut found);
+    found
 }
 
 /// What may differ, and nothing else:
