@@ -114,15 +114,16 @@ impl App {
     /// Makes or changes a key vault. True beside it when it is new.
     ///
     /// # Errors
-    /// The caller may not; the name is not possible or taken; access policies, or less protection of what is deleted, were asked
-    /// for.
+    /// The caller may not; the body is not one; the name is not possible or taken; access policies, or less protection of what is
+    /// deleted, were asked for.
     pub async fn key_vault_put(
         &self,
         caller: &Caller,
         id: &ResourceId,
-        request: VaultCreateOrUpdateParameters,
+        body: impl FnOnce() -> Result<VaultCreateOrUpdateParameters, Error>,
     ) -> Result<(VaultResource, bool), Error> {
         self.authorize(caller, "Microsoft.KeyVault/vaults/write", id).await?;
+        let request = body()?;
         check_name(id.name())?;
         if request.properties.access_policies.as_ref().is_some_and(|policies| !policies.is_empty())
         {

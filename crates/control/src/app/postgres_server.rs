@@ -90,9 +90,10 @@ impl App {
         caller: &Caller,
         kind: ServerKind,
         id: &ResourceId,
-        request: ServerForCreate,
+        body: impl FnOnce() -> Result<ServerForCreate, Error>,
     ) -> Result<(ServerResource, bool), Error> {
         self.authorize(caller, &format!("{}/write", kind.resource_type()), id).await?;
+        let request = body()?;
         check_name(id.name())?;
         let configured = self.config.servers.get(&id.name().to_lowercase());
         let mut kept = kept_of(id.name(), request.properties, configured)?;

@@ -31,6 +31,15 @@ const BLOCKERS_NAMED_MAX: u32 = 10;
 /// Tags by name.
 pub type Tags = Map<String, Value>;
 
+/// What a request wants a group to be.
+#[derive(Clone, Debug, Default)]
+pub struct ResourceGroupWanted {
+    /// Empty when it was not said.
+    pub location: String,
+    /// None when nothing was said of them.
+    pub tags: Option<Tags>,
+}
+
 impl App {
     /// Makes a group, or replaces the tags of one. True when it was made.
     ///
@@ -40,10 +49,11 @@ impl App {
         &self,
         caller: &Caller,
         id: &ResourceId,
-        location: &str,
-        tags: Option<Tags>,
+        body: impl FnOnce() -> Result<ResourceGroupWanted, Error>,
     ) -> Result<(Resource, bool), Error> {
         self.authorize(caller, WRITE, id).await?;
+        let ResourceGroupWanted { location, tags } = body()?;
+        let location = location.as_str();
         check_name(id.name())?;
         check_tags(tags.as_ref())?;
         if location.trim().is_empty() {
@@ -91,9 +101,10 @@ impl App {
         &self,
         caller: &Caller,
         id: &ResourceId,
-        tags: Option<Tags>,
+        body: impl FnOnce() -> Result<ResourceGroupWanted, Error>,
     ) -> Result<Resource, Error> {
         self.authorize(caller, WRITE, id).await?;
+        let ResourceGroupWanted { tags, .. } = body()?;
         check_tags(tags.as_ref())?;
         let mut tx = self.begin(caller).await?;
         let found = resource_get(&mut *tx, id).await?;

@@ -43,15 +43,16 @@ impl App {
     /// Gives a role to a principal. True beside the assignment when it is new.
     ///
     /// # Errors
-    /// The caller may not, or a [rule](self) is broken.
+    /// The caller may not, the body is not one, or a [rule](self) is broken.
     pub async fn role_assignment_put(
         &self,
         caller: &Caller,
         scope: &ResourceId,
         name: &str,
-        request: &RoleAssignmentRequest,
+        body: impl FnOnce() -> Result<RoleAssignmentRequest, Error>,
     ) -> Result<(RoleAssignmentResource, bool), Error> {
         self.authorize(caller, "Microsoft.Authorization/roleAssignments/write", scope).await?;
+        let request = &body()?;
         let id = assignment_id(scope, name)?;
         if request.condition.as_ref().is_some_and(|condition| !condition.trim().is_empty()) {
             return Err(Error::invalid(

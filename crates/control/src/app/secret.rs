@@ -66,34 +66,34 @@ impl Kept {
 }
 
 impl App {
-    /// The key vault that a request to the data plane is for.
+    /// The key vault that a request to the data plane is for. Where none has the name, an id in no subscription, at which only who
+    /// may do the action at every key vault may do it: [`secret_authorize`](Self::secret_authorize) tells nobody else that
+    /// there is none.
     ///
     /// # Errors
-    /// `VaultNotFound`.
+    /// The database fails.
     pub async fn secret_vault(&self, vault: Option<&str>) -> Result<ResourceId, Error> {
-        uri::find_vault(self.db.read(), &self.identity, vault).await?.ok_or_else(|| {
-            Error::not_found(
-                "VaultNotFound",
-                format!(
-                    "There is no key vault '{}' in this installation.",
-                    vault.unwrap_or_default()
-                ),
-            )
-        })
+        let found = uri::find_vault(self.db.read(), &self.identity, vault).await?;
+        Ok(found.unwrap_or_else(|| {
+            let name = vault.unwrap_or_default();
+            ResourceId::root().provider_child("Microsoft.KeyVault", "vaults", name)
+        }))
     }
 
     /// Sets a secret: makes a new version of it.
     ///
     /// # Errors
-    /// The caller may not; the name or the value is not possible; a deleted secret has the name; there are too many versions.
+    /// The caller may not; the body is not one; the name or the value is not possible; a deleted secret has the name; there are
+    /// too many versions.
     pub async fn secret_set(
         &self,
         caller: &Caller,
         vault: &ResourceId,
         name: &str,
-        request: SecretSetParameters,
+        body: impl FnOnce() -> Result<SecretSetParameters, Error>,
     ) -> Result<SecretBundle, Error> {
         self.secret_authorize(caller, SET, vault, Some(name)).await?;
+        let request = body()?;
         check_name(name)?;
         let value = Zeroizing::new(request.value);
         if value.len() > SECRET_VALUE_BYTES_MAX {
@@ -170,16 +170,17 @@ impl App {
     /// Changes a version's attributes.
     ///
     /// # Errors
-    /// The caller may not, or `SecretNotFound`.
+    /// The caller may not, the body is not one, or `SecretNotFound`.
     pub async fn secret_update(
         &self,
         caller: &Caller,
         vault: &ResourceId,
         name: &str,
         version: Option<&str>,
-        request: SecretUpdateParameters,
+        body: impl FnOnce() -> Result<SecretUpdateParameters, Error>,
     ) -> Result<SecretBundle, Error> {
         self.secret_authorize(caller, UPDATE, vault, Some(name)).await?;
+        let request = body()?;
         let mut tx = self.begin(caller).await?;
         let found = rows::get(&mut *tx, vault, name, version).await?;
         let mut secret = found.ok_or_else(|| not_found(name, version))?;
@@ -229,7 +230,8 @@ impl App {
         self.shown_page(vault, found, true).await
     }
 
-    /// Refuses in a key vault's words unless the caller may do the data action at the vault or secret.
+    /// Refuses in a key vault's words unless the caller may do the data action at the vault or secret. A key vault is named by its
+    /// address alone, so that the refusal is the same whether there is one or not.
     pub(crate) async fn secret_authorize(
         &self,
         caller: &Caller,
@@ -240,15 +242,25 @@ impl App {
         let scope = name.map_or_else(|| vault.clone(), |name| vault.child("secrets", name));
         if self.allows(&caller.principal_id, action, true, &scope).await? {
             caller.trail.allowed(action, scope.as_str());
+            if vault.subscription_id().is_none() {
+                return Err(Error::not_found(
+                    "VaultNotFound",
+                    format!("There is no key vault '{}' in this installation.", vault.name()),
+                ));
+            }
             return Ok(());
         }
         caller.trail.refused(action, scope.as_str());
+        let mut address = format!("{}/secrets", self.key_vault_base(vault));
+        if let Some(name) = name {
+            address = format!("{address}/{name}");
+        }
         Err(Error::new(
             ErrorKind::Forbidden,
             "Forbidden",
             format!(
                 "Caller is not authorized to perform action on resource. If role assignments were changed recently, please \
-                 observe propagation time. Caller: appid={};oid={} Action: '{action}' Resource: '{scope}'",
+                 observe propagation time. Caller: appid={};oid={} Action: '{action}' Resource: '{address}'",
                 caller.application_id, caller.principal_id
             ),
         ))

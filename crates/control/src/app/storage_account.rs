@@ -48,14 +48,15 @@ impl App {
     /// Registers a restore target. True beside it when it is new.
     ///
     /// # Errors
-    /// The caller may not; the name is not possible or taken; the backing store is absent or not allowed.
+    /// The caller may not; the body is not one; the name is not possible or taken; the backing store is absent or not allowed.
     pub async fn storage_account_put(
         &self,
         caller: &Caller,
         id: &ResourceId,
-        request: StorageAccountCreateParameters,
+        body: impl FnOnce() -> Result<StorageAccountCreateParameters, Error>,
     ) -> Result<(StorageAccountResource, bool), Error> {
         self.authorize(caller, "Microsoft.Storage/storageAccounts/write", id).await?;
+        let request = body()?;
         check_name(id.name())?;
         let backing_store = request.properties.backing_store.unwrap_or_default();
         self.backing_directory(&backing_store)

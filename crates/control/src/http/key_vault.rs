@@ -29,7 +29,7 @@ pub async fn dispatch(
         }
         (_, _, ["vaults"]) => Err(method_not_allowed(req, "GET")),
         (&Method::PUT, true, ["vaults", _]) => {
-            let (vault, new) = app.key_vault_put(caller, &id(scope)?, req.decode()?).await?;
+            let (vault, new) = app.key_vault_put(caller, &id(scope)?, || req.decode()).await?;
             ArmResponse::encode(if new { StatusCode::CREATED } else { StatusCode::OK }, &vault)
         }
         (&Method::GET, true, ["vaults", _]) => {

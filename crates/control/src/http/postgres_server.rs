@@ -70,7 +70,7 @@ async fn put(
     kind: ServerKind,
     id: &ResourceId,
 ) -> Result<ArmResponse, Error> {
-    let (server, new) = app.server_put(&req.caller, kind, id, req.decode()?).await?;
+    let (server, new) = app.server_put(&req.caller, kind, id, || req.decode()).await?;
     match kind {
         ServerKind::Single => {
             ArmResponse::encode(if new { StatusCode::CREATED } else { StatusCode::OK }, &server)

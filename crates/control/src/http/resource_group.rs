@@ -9,7 +9,7 @@ use super::face::method_not_allowed;
 use super::scope::parse_id;
 use super::{ArmRequest, ArmResponse};
 use crate::app::App;
-use crate::app::resource_group::Tags;
+use crate::app::resource_group::{ResourceGroupWanted, Tags};
 use crate::db::Resource;
 use crate::error::{Error, ErrorKind};
 
@@ -42,24 +42,25 @@ pub(super) async fn dispatch(
             Err(error) => Err(error),
         },
         Method::PUT => {
-            let group: ResourceGroup = request.decode()?;
             let (resource, made) =
-                app.resource_group_put(&request.caller, &id, &group.location, group.tags).await?;
+                app.resource_group_put(&request.caller, &id, || wanted(request)).await?;
             let status = if made { StatusCode::CREATED } else { StatusCode::OK };
             Ok(ArmResponse::json(status, body(&resource)))
         }
-        Method::PATCH => {
-            let group: ResourceGroup = request.decode()?;
-            Ok(ArmResponse::ok(body(
-                &app.resource_group_update(&request.caller, &id, group.tags).await?,
-            )))
-        }
+        Method::PATCH => Ok(ArmResponse::ok(body(
+            &app.resource_group_update(&request.caller, &id, || wanted(request)).await?,
+        ))),
         Method::DELETE => {
             app.resource_group_delete(&request.caller, &id).await?;
             Ok(ArmResponse::empty(StatusCode::OK))
         }
         _ => Err(method_not_allowed(&request.method)),
     }
+}
+
+fn wanted(request: &ArmRequest) -> Result<ResourceGroupWanted, Error> {
+    let ResourceGroup { location, tags } = request.decode()?;
+    Ok(ResourceGroupWanted { location, tags })
 }
 
 /// The groups of a subscription.

@@ -30,9 +30,8 @@ pub async fn dispatch(
         }
         (_, [_]) => Err(method_not_allowed(req, "GET")),
         (&Method::PUT, [_, name]) => {
-            let body: RoleAssignmentCreateParameters = req.decode()?;
-            let (assignment, new) =
-                app.role_assignment_put(&req.caller, &at, name, &body.properties).await?;
+            let body = || req.decode().map(|body: RoleAssignmentCreateParameters| body.properties);
+            let (assignment, new) = app.role_assignment_put(&req.caller, &at, name, body).await?;
             ArmResponse::encode(if new { StatusCode::CREATED } else { StatusCode::OK }, &assignment)
         }
         (&Method::GET, [_, name]) => ArmResponse::encode(

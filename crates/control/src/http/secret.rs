@@ -44,7 +44,7 @@ pub async fn dispatch(
         }
         (_, ["secrets"] | ["secrets", _, "versions"]) => Err(method_not_allowed(req, "GET")),
         (&Method::PUT, ["secrets", _]) => {
-            bundle(&app.secret_set(&req.caller, &id, name, body(req)?).await?)
+            bundle(&app.secret_set(&req.caller, &id, name, || body(req)).await?)
         }
         (&Method::GET, ["secrets", _]) => {
             bundle(&app.secret_get(&req.caller, &id, name, None).await?)
@@ -54,7 +54,7 @@ pub async fn dispatch(
         }
         (&Method::PATCH, ["secrets", _, rest @ ..]) if rest.len() < 2 => {
             let version = rest.first().copied();
-            bundle(&app.secret_update(&req.caller, &id, name, version, body(req)?).await?)
+            bundle(&app.secret_update(&req.caller, &id, name, version, || body(req)).await?)
         }
         (&Method::DELETE, ["secrets", _]) => {
             bundle(&app.secret_delete(&req.caller, &id, name).await?)

@@ -31,7 +31,7 @@ pub async fn dispatch(
         (&Method::PUT, true, ["storageaccounts", _]) => {
             // Azure's SDKs take 200 and 202 only, whether the account is new or not.
             let (account, _new) =
-                app.storage_account_put(caller, &id(scope)?, req.decode()?).await?;
+                app.storage_account_put(caller, &id(scope)?, || req.decode()).await?;
             ArmResponse::encode(StatusCode::OK, &account)
         }
         (&Method::GET, true, ["storageaccounts", _]) => ArmResponse::encode(

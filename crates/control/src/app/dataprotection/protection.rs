@@ -11,17 +11,18 @@ use crate::db::{self, Resource, Tx};
 use crate::error::Error;
 use crate::operations::{ConfigureProtectionInput, Operation, OperationKind};
 
-/// Does `action` to an instance. `requests` are those to the vault's resource guard that the request has named. None when there is nothing to do: the instance is already there.
+/// Does `action` to an instance. `requests` reads those to the vault's resource guard that the request has named. None when there is
+/// nothing to do: the instance is already there.
 ///
 /// # Errors
-/// Not allowed; absent; refused by the instance's state; for a resumption, the datasource is protected elsewhere or the policy has
+/// Not allowed; the body is not one; absent; refused by the instance's state; for a resumption, the datasource is protected elsewhere or the policy has
 /// gone; the database fails.
 pub async fn change(
     app: &App,
     call: Call<'_>,
     id: &ResourceId,
     action: InstanceAction,
-    requests: Option<&[String]>,
+    requests: impl FnOnce() -> Result<Option<Vec<String>>, Error>,
 ) -> Result<Option<Operation>, Error> {
     let (verb, kind) = match action {
         InstanceAction::StopProtection => ("stopProtection", OperationKind::StopProtection),
@@ -37,6 +38,7 @@ pub async fn change(
         }
     };
     call.authorize(app, &format!("backupVaults/backupInstances/{verb}/action"), id).await?;
+    let requests = requests()?;
 
     let now_us = app.clock.now_us();
     let mut tx = app.begin(call.caller).await?;
@@ -58,7 +60,8 @@ pub async fn change(
         _ => None,
     };
     if let Some(critical) = critical {
-        guarded::require_consent(app, call, &mut tx, &vault.id, critical, requests).await?;
+        guarded::require_consent(app, call, &mut tx, &vault.id, critical, requests.as_deref())
+            .await?;
     }
     let mut wanted = Wanted::of_instance(kind, &instance.id);
     if action == InstanceAction::Sync {

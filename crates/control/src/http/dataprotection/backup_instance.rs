@@ -154,40 +154,46 @@ pub(super) async fn restore(request: Request<'_>) -> Result<ArmResponse, Error> 
 }
 
 pub(super) async fn stop_protection(request: Request<'_>) -> Result<ArmResponse, Error> {
-    let body: Option<StopProtectionRequest> = request.req.decode_optional()?;
-    let requests = body.and_then(|body| body.resource_guard_operation_requests);
-    change(request, InstanceAction::StopProtection, requests).await
+    let decode = || {
+        let body: Option<StopProtectionRequest> = request.req.decode_optional()?;
+        Ok(body.and_then(|body| body.resource_guard_operation_requests))
+    };
+    change(request, InstanceAction::StopProtection, decode).await
 }
 
 pub(super) async fn suspend_backups(request: Request<'_>) -> Result<ArmResponse, Error> {
-    let body: Option<SuspendBackupRequest> = request.req.decode_optional()?;
-    let requests = body.and_then(|body| body.resource_guard_operation_requests);
-    change(request, InstanceAction::SuspendBackups, requests).await
+    let decode = || {
+        let body: Option<SuspendBackupRequest> = request.req.decode_optional()?;
+        Ok(body.and_then(|body| body.resource_guard_operation_requests))
+    };
+    change(request, InstanceAction::SuspendBackups, decode).await
 }
 
 pub(super) async fn resume_protection(request: Request<'_>) -> Result<ArmResponse, Error> {
-    change(request, InstanceAction::ResumeProtection, None).await
+    change(request, InstanceAction::ResumeProtection, || Ok(None)).await
 }
 
 pub(super) async fn resume_backups(request: Request<'_>) -> Result<ArmResponse, Error> {
-    change(request, InstanceAction::ResumeBackups, None).await
+    change(request, InstanceAction::ResumeBackups, || Ok(None)).await
 }
 
 /// Both kinds of sync do the same: what failed is tried again, and what did not fail is left alone.
 pub(super) async fn sync(request: Request<'_>) -> Result<ArmResponse, Error> {
-    let _: Option<SyncBackupInstanceRequest> = request.req.decode_optional()?;
-    change(request, InstanceAction::Sync, None).await
+    let decode = || {
+        let _: Option<SyncBackupInstanceRequest> = request.req.decode_optional()?;
+        Ok(None)
+    };
+    change(request, InstanceAction::Sync, decode).await
 }
 
 /// 202, or 200 at once when there is nothing to do.
 async fn change(
     request: Request<'_>,
     action: InstanceAction,
-    requests: Option<Vec<String>>,
+    requests: impl FnOnce() -> Result<Option<Vec<String>>, Error>,
 ) -> Result<ArmResponse, Error> {
     let (call, instance) = (request.call(), request.instance()?);
-    let operation =
-        protection::change(request.app, call, &instance, action, requests.as_deref()).await?;
+    let operation = protection::change(request.app, call, &instance, action, requests).await?;
     Ok(accepted_or(request, operation.as_ref(), StatusCode::OK))
 }
 

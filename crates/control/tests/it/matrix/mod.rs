@@ -78,7 +78,7 @@ impl Matrix {
         self.checks += 2;
     }
 
-    /// Refused for one action, in the same words whether anything is there or not.
+    /// Refused for one action, in the same words whether anything is there or not, and whatever its body is.
     async fn refused(&mut self, user: &User, row: &RouteRow, wanted: Option<&str>) -> String {
         let absent = Names::absent(&self.present);
         let mut seen = Vec::new();
@@ -101,6 +101,13 @@ impl Matrix {
             let message = self.present.hidden(&names.hidden(message));
             seen.push((action, code, message));
             self.checks += 1;
+            // Of a body that is wrong, only who may do the first of what is needed hears.
+            if wanted.is_none() && asked.body.is_some() {
+                let malformed = Asked { body: Some(json!(["malformed"])), ..asked };
+                let told = self.ask(user, &malformed).await;
+                assert_eq!(told.body, answer.body, "{} {}", malformed.method, malformed.path);
+                self.checks += 1;
+            }
         }
         assert_eq!(seen[0], seen[1], "{} {}", row.method, row.template());
         let action = seen.swap_remove(0).0;

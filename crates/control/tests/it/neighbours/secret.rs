@@ -1,12 +1,13 @@
 use std::time::Duration;
 
+use coffer_control::admin::{Admin, RoleGrant};
 use coffer_control::app::secret::SecretReadError;
 use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{READER, SECRETS_OFFICER, SECRETS_USER};
-use crate::harness::{Answer, Harness, User};
+use crate::harness::{Answer, Harness, User, config};
 
 pub(super) const VERSION: &str = "api-version=7.4";
 
@@ -177,9 +178,71 @@ async fn a_vault_of_its_own_host_challenges_and_serves() {
     get(&h, "/s").await.expect_error(404, "SecretNotFound");
     // It goes with its vault, and a new vault of the name begins empty.
     h.call(Method::DELETE, &vault, None).await.expect(200);
-    h.call_as(&user, Method::GET, &url, None).await.expect_error(404, "VaultNotFound");
+    h.call_as(&user, Method::GET, &url, None).await.expect_error(403, "Forbidden");
     h.call(Method::PUT, &vault, Some(json!({"location": "westeurope"}))).await.expect(201);
     h.call_as(&user, Method::GET, &url, None).await.expect_error(404, "SecretNotFound");
+    h.stop().await;
+}
+
+/// Names of key vaults are unique in the installation: who may not read in one is not told whether it is there.
+#[tokio::test]
+async fn a_key_vault_that_is_not_there_and_one_that_is_not_mine_look_the_same() {
+    let h = Harness::start().await;
+    let group = h.group("g").await;
+    let vault = format!("{group}/providers/Microsoft.KeyVault/vaults/myvault");
+    let authority = h.service().app().identity.vault_authority.clone();
+    let scope = format!("https://{authority}/.default");
+    let nobody = h.user("nobody").await;
+    let nobody = User { token: h.token(&nobody, &scope).await, ..nobody };
+    let owner = User { token: h.token(&h.owner, &scope).await, ..h.owner.clone() };
+    let paths = [
+        (Method::GET, "secrets", None),
+        (Method::GET, "secrets/s", None),
+        (Method::GET, "secrets/s/versions", None),
+        (Method::PUT, "secrets/s", Some(json!({"value": "v"}))),
+        (Method::PUT, "secrets/s", Some(json!({"value": []}))),
+        (Method::PATCH, "secrets/s", Some(json!([]))),
+        (Method::DELETE, "secrets/s", None),
+        (Method::GET, "deletedsecrets", None),
+        (Method::POST, "deletedsecrets/s/recover", None),
+        (Method::POST, "secrets/restore", None),
+    ];
+    let mut answers = Vec::new();
+    for exists in [false, true] {
+        if exists {
+            h.call(Method::PUT, &vault, Some(json!({"location": "westeurope"}))).await.expect(201);
+            let url = format!("https://myvault.{authority}/secrets/s?{VERSION}");
+            h.call_as(&owner, Method::PUT, &url, Some(json!({"value": "v"}))).await.expect(200);
+        }
+        let mut seen = Vec::new();
+        for (method, path, body) in &paths {
+            let url = format!("https://myvault.{authority}/{path}?{VERSION}");
+            let answer = h.call_as(&nobody, method.clone(), &url, body.clone()).await;
+            seen.push(answer.expect_error(403, "Forbidden").body);
+        }
+        answers.push(seen);
+    }
+    assert_eq!(answers[0], answers[1]);
+    // Who may do it in every key vault hears what is wrong.
+    h.call(Method::DELETE, &vault, None).await.expect(200);
+    let admin = Admin::open(&config(h.data_dir())).await.unwrap();
+    let made = admin
+        .principal_create(
+            "everywhere",
+            &[RoleGrant { role: "Key Vault Administrator".to_owned(), scope: "/".to_owned() }],
+        )
+        .await
+        .unwrap();
+    admin.close().await;
+    let mut everywhere = User {
+        principal_id: made.principal.id,
+        client_id: made.principal.application_id,
+        secret: made.secret.expose_secret().to_owned(),
+        token: String::new(),
+    };
+    everywhere.token = h.token(&everywhere, &scope).await;
+    let url = format!("https://myvault.{authority}/secrets/s?{VERSION}");
+    h.call_as(&everywhere, Method::GET, &url, None).await.expect_error(404, "VaultNotFound");
     h.stop().await;
 }
 
