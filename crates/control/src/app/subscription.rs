@@ -42,4 +42,19 @@ impl App {
         }
         resource_get(self.db.read(), &resource_id).await?.ok_or_else(|| subscription_not_found(id))
     }
+
+    /// One subscription, for a caller who may register a provider in it. Nothing is registered: every provider always is.
+    ///
+    /// # Errors
+    /// The caller may not do `{namespace}/register/action`, or `SubscriptionNotFound`.
+    pub async fn provider_register(
+        &self,
+        caller: &Caller,
+        id: &str,
+        namespace: &str,
+    ) -> Result<Resource, Error> {
+        let resource_id = ResourceId::subscription(id);
+        self.authorize(caller, &format!("{namespace}/register/action"), &resource_id).await?;
+        resource_get(self.db.read(), &resource_id).await?.ok_or_else(|| subscription_not_found(id))
+    }
 }

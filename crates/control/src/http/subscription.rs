@@ -108,7 +108,10 @@ pub(super) async fn providers(
     register: bool,
 ) -> Result<ArmResponse, Error> {
     only(request, if register { &Method::POST } else { &Method::GET })?;
-    let subscription = app.subscription_get(&request.caller, id).await?;
+    let subscription = match namespace.filter(|_| register) {
+        Some(namespace) => app.provider_register(&request.caller, id, namespace).await?,
+        None => app.subscription_get(&request.caller, id).await?,
+    };
     let describe = |(name, types): &(&str, &[&str])| {
         let types: Vec<Value> = types
             .iter()

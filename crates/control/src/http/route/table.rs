@@ -119,7 +119,7 @@ pub const ROUTES: &[RouteRow] = &[
     subscription("GET", "/locations", Access::Reach),
     subscription("GET", "/providers", Access::Reach),
     subscription("GET", "/providers/{namespace}", Access::Reach),
-    subscription("POST", "/providers/{namespace}/register", Access::Reach),
+    subscription("POST", "/providers/{namespace}/register", Access::Actions),
     subscription("GET", "/resources", Access::Reach),
     subscription("GET", "/resourceGroups", Access::Reach),
     group("GET", ""),
