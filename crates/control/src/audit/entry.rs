@@ -7,6 +7,8 @@ use crate::error::Error;
 
 /// Longest text of a row, in characters: what a stranger has sent is cut off there.
 pub(super) const TEXT_CHARS_MAX: usize = 1024;
+/// Most things that one row names.
+pub(super) const ITEMS_MAX: usize = 100;
 /// Most consents of one row.
 pub(super) const CONSENTS_MAX: usize = 16;
 
@@ -81,6 +83,12 @@ pub struct Entry {
     /// How many refusals of the same caller before this one are not in the log.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unwritten: u64,
+    /// To how many things it was done, where it was an act of the service.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub count: u64,
+    /// Which they were, the first hundred: recovery points, secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<String>,
     /// What a cut took away: the number of rows, the last one's sequence and hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<(u32, i64, String)>,
@@ -109,6 +117,8 @@ impl Entry {
             operation_id: None,
             consents: Vec::new(),
             unwritten: 0,
+            count: 0,
+            items: Vec::new(),
             cut: None,
         }
     }

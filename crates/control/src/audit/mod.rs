@@ -5,10 +5,12 @@
 //! that changes nothing in the metadata (it reads a secret, or finds everything as wanted) has its row before its answer. So
 //! every write that was answered with success is in the log, and no success is in it that did not happen.
 //!
-//! What is written: every action but reading, and every refusal. There is no body and no secret in a row.
+//! What is written: every action but reading, every refusal, and what the service destroys or restores on its own
+//! (`act`). There is no body and no secret in a row.
 //!
 //! Whoever is refused must not be able to fill the disk: see [`limit`]. What succeeds is always written.
 
+pub(crate) mod act;
 mod entry;
 pub(crate) mod key;
 pub mod limit;

@@ -2,7 +2,7 @@
 //!
 //! The manifest goes first and the row after it, both as often as it takes: a recovery point without a manifest cannot be
 //! restored, and its row is found here again; a manifest without its row would stay for ever, unseen. What is left in the packs
-//! is for the collection, which is brought forward.
+//! is for the collection, which is brought forward. The rows of one turn go in one transaction, with what the audit log says of them.
 
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::app::dataprotection::instance_row;
 use crate::app::dataprotection::protection_state::ProtectionState;
 use crate::app::dataprotection::restore::points_in_use;
 use crate::app::user_facing_error::store_failure;
+use crate::audit::act::{Act, RECOVERY_POINTS_EXPIRED};
 use crate::db::recovery_point::{RECOVERY_POINTS_PAGE_ROWS_MAX, RecoveryPoint, RecoveryPointRange};
 use crate::db::upkeep::Duty;
 use crate::db::{self, Executor, ListPlace, Resource};
@@ -134,32 +135,39 @@ async fn delete(app: &App, place: &Place, going: &[&RecoveryPoint]) -> Result<bo
         LeaseClaim { holder: &holder, purpose: LeasePurpose::Deletion, patience: Duration::ZERO };
     let stop = app.stopping.child_token();
     let deleted = with_lease(repository, claim, &app.clock, &stop, |lease| async move {
+        let mut gone = Vec::new();
+        let mut ended = Ok(());
         for point in going {
             if app.stopping.is_cancelled() {
-                return Ok(());
+                break;
             }
             match repository.delete_manifest(&lease, &point.id, app.clock.now_ms()).await {
-                Ok(_there) => {}
+                Ok(_there) => gone.push(*point),
                 // Its restore began since it was looked at.
-                Err(StoreError::Pinned { .. }) => continue,
-                Err(error) => return Err(error),
+                Err(StoreError::Pinned { .. }) => {}
+                Err(error) => {
+                    ended = Err(error);
+                    break;
+                }
             }
-            if let Err(error) = forget(app, place, point).await {
-                // The manifest is gone; the next turn finds the row once more.
-                tracing::error!(
-                    error = error.chain(),
-                    recovery_point = point.id,
-                    "an expired recovery point's row cannot be removed yet"
-                );
-                continue;
-            }
+        }
+        if let Err(error) = forget(app, place, &gone).await {
+            // The manifests are gone; the next turn finds the rows once more.
+            tracing::error!(
+                error = error.chain(),
+                %instance,
+                "rows of expired recovery points cannot be removed yet"
+            );
+            return ended;
+        }
+        for point in gone {
             metrics::counter!("coffer_expired_recovery_points_total").increment(1);
             tracing::info!(
                 %instance, recovery_point = point.id, tag = point.body.retention_tag, taken_us = point.taken_us,
                 "an expired recovery point was deleted"
             );
         }
-        Ok(())
+        ended
     });
     match deleted.await.and_then(|deleted| deleted) {
         Ok(()) => Ok(true),
@@ -168,10 +176,18 @@ async fn delete(app: &App, place: &Place, going: &[&RecoveryPoint]) -> Result<bo
     }
 }
 
-async fn forget(app: &App, place: &Place, point: &RecoveryPoint) -> Result<(), Error> {
+async fn forget(app: &App, place: &Place, gone: &[&RecoveryPoint]) -> Result<(), Error> {
+    if gone.is_empty() {
+        return Ok(());
+    }
     let repository = place.repository.id();
     let mut tx = app.db.begin().await?;
-    db::recovery_point::delete(&mut tx, repository, &point.id).await?;
+    for point in gone {
+        db::recovery_point::delete(&mut tx, repository, &point.id).await?;
+    }
+    let ids = gone.iter().map(|point| point.id.as_str()).collect();
+    let act = Act::done(RECOVERY_POINTS_EXPIRED, place.instance.as_str(), ids);
+    app.audit.act(&mut tx, app.clock.now_us(), &act).await?;
     let collected_us = later(app, collect_garbage::AFTER_EXPIRY);
     let duty = Duty::Collection;
     db::upkeep::bring_forward(&mut tx, duty, repository, &place.instance, collected_us).await?;

@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::app::dataprotection::INSTANCES;
 use crate::app::dataprotection::deleted_vault::is_deleted_vault;
 use crate::app::dataprotection::state::{InstanceState, read_state, write_state};
+use crate::audit::act::{Act, INSTANCE_PURGED};
 use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::operations::sagas::destroy_repository;
@@ -57,11 +58,16 @@ async fn purge(app: &App, deleted: &ResourceId) -> Result<(), Failure> {
     destroy_repository(app, &vault, repository).await?;
 
     let mut tx = app.db.begin().await?;
-    if let Some(resource) = db::resource_get(&mut *tx, deleted).await? {
-        db::resource_delete(&mut tx, &resource).await?;
+    let resource = db::resource_get(&mut *tx, deleted).await?;
+    if let Some(resource) = &resource {
+        db::resource_delete(&mut tx, resource).await?;
     }
-    db::recovery_point::delete_all(&mut tx, repository).await?;
+    let count = db::recovery_point::delete_all(&mut tx, repository).await?;
     db::purge::clear(&mut tx, deleted).await?;
+    // As it was written, where the record was still there.
+    let id = resource.as_ref().map_or(deleted, |resource| &resource.id);
+    let act = Act { count, ..Act::done(INSTANCE_PURGED, id.as_str(), Vec::new()) };
+    app.audit.act(&mut tx, app.clock.now_us(), &act).await?;
     tx.commit().await?;
     tracing::info!(instance = %deleted, "a deleted backup instance was purged");
     Ok(())

@@ -10,6 +10,7 @@ use coffer_azure::ResourceId;
 use super::upkeep::later;
 use crate::app::App;
 use crate::app::dataprotection::state::{VaultState, read_state, write_state};
+use crate::audit::act::{Act, VAULT_PURGED};
 use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::operations::Failure;
@@ -37,6 +38,8 @@ pub(super) async fn purge(app: &App, deleted: &ResourceId) -> Result<(), Failure
         }
         db::resource_delete_nested(&mut tx, deleted).await?;
         db::resource_delete(&mut tx, &vault).await?;
+        let act = Act::done(VAULT_PURGED, vault.id.as_str(), Vec::new());
+        app.audit.act(&mut tx, app.clock.now_us(), &act).await?;
     }
     db::purge::clear(&mut tx, deleted).await?;
     tx.commit().await?;

@@ -274,16 +274,17 @@ pub async fn delete(tx: &mut Tx, repository: Uuid, id: &str) -> Result<(), Error
     Ok(())
 }
 
-/// Removes every row of a repository that has been destroyed, its size included.
+/// Removes every row of a repository that has been destroyed, its size included; how many recovery points it had.
 ///
 /// # Errors
 /// The database fails.
-pub async fn delete_all(tx: &mut Tx, repository: Uuid) -> Result<(), Error> {
-    sqlx::query("DELETE FROM recovery_point WHERE repository = $1")
+pub async fn delete_all(tx: &mut Tx, repository: Uuid) -> Result<u64, Error> {
+    let deleted = sqlx::query("DELETE FROM recovery_point WHERE repository = $1")
         .bind(repository.to_string())
         .execute(&mut **tx)
         .await?;
-    repository_size::forget(tx, repository).await
+    repository_size::forget(tx, repository).await?;
+    Ok(deleted.rows_affected())
 }
 
 fn from_row(row: &SqliteRow) -> Result<RecoveryPoint, Error> {

@@ -1,4 +1,5 @@
-//! What backups and restores share: a directory for the tools' output, and the words for what is noteworthy.
+//! What backups and restores share: a directory for the tools' output, the words for what is noteworthy, and the audit log's row of
+//! their end.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +9,12 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::app::alert::{self, Alert, AlertKind};
+use crate::audit;
+use crate::audit::act::{Act, RESTORE_ENDED};
 use crate::db::job::{JobStatus, JobWarning};
 use crate::db::{self, Tx};
 use crate::error::Error;
-use crate::operations::Run;
+use crate::operations::{Outcome, RestoreInput, Run};
 
 /// A GUID in hexadecimal digits that is always the same for one operation, so that a later run finds again what an
 /// earlier one has begun.
@@ -112,4 +115,29 @@ pub(super) async fn job_failed(
         alert::raise(app, tx, &alert).await?;
     }
     run.job_end(tx, JobStatus::Failed, |job| job.body.errors = vec![error.clone()]).await
+}
+
+/// Writes into the audit log that what a request's row has announced was done, or wasn't: beside the job's end.
+pub(super) async fn note_restore_ended(
+    app: &App,
+    tx: &mut Tx,
+    run: &Run,
+    outcome: &Outcome,
+) -> Result<(), Error> {
+    let operation = run.operation();
+    let (outcome, code) = match outcome {
+        Outcome::Succeeded => (audit::Outcome::Succeeded, None),
+        Outcome::Failed(error) => (audit::Outcome::Failed, error.code.as_deref()),
+        Outcome::Cancelled => (audit::Outcome::Failed, Some("Cancelled")),
+    };
+    let input: RestoreInput = run.input()?;
+    let id = input.request.recovery_point_id().unwrap_or_default();
+    let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
+    let act = Act {
+        outcome,
+        code,
+        operation_id: Some(&operation.id),
+        ..Act::done(RESTORE_ENDED, instance.as_str(), vec![id])
+    };
+    app.audit.act(tx, run.now_us(), &act).await
 }

@@ -22,6 +22,7 @@ use crate::app::dataprotection::protection_state::ProtectionState;
 use crate::app::dataprotection::state::{Deletion, InstanceState, read_state, write_state};
 use crate::app::dataprotection::vault_security::{SOFT_DELETE_DAYS_DEFAULT, retention_us};
 use crate::app::{App, user_facing_error};
+use crate::audit::act::{Act, INSTANCE_DESTROYED};
 use crate::db::{self, NewResource, Tx};
 use crate::error::Error;
 use crate::operations::{Failure, OperationKind, Outcome, Run, Saga, request_cancellation};
@@ -111,7 +112,13 @@ impl Saga for DeleteInstance {
         self.tell(tx, run, &resource.id, kept_us.map(|us| now_us.saturating_add(us))).await?;
         let mut state: InstanceState = read_state(&resource.body)?;
         let Some(keep_for_us) = run.checkpoint::<Checkpoint>()?.keep_for_us else {
-            return db::recovery_point::delete_all(tx, state.repository_guid).await;
+            let count = db::recovery_point::delete_all(tx, state.repository_guid).await?;
+            let act = Act {
+                count,
+                operation_id: Some(&run.operation().id),
+                ..Act::done(INSTANCE_DESTROYED, resource.id.as_str(), Vec::new())
+            };
+            return self.app.audit.act(tx, now_us, &act).await;
         };
         let deleted = deleted_id(&resource.id)?;
         let purge_us = now_us.saturating_add(keep_for_us);

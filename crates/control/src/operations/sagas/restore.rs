@@ -17,7 +17,9 @@ use coffer_store::Repository;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::data_run::{WorkDirectory, job_failed, job_warning, not_proved_warning};
+use super::data_run::{
+    WorkDirectory, job_failed, job_warning, not_proved_warning, note_restore_ended,
+};
 use super::files_target::FilesTarget;
 use super::instance_repository::{instance_resource, open_repository};
 use super::job_monitor::JobMonitor;
@@ -168,6 +170,7 @@ impl Saga for Restore {
     }
 
     async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
+        note_restore_ended(&self.app, tx, run, outcome).await?;
         match outcome {
             Outcome::Succeeded => {
                 let written = run.checkpoint::<Checkpoint>()?.written.unwrap_or_default();

@@ -181,5 +181,9 @@ async fn a_deleted_vault_is_purged_after_what_is_in_it() {
     s.h.call_as(&owner, reqwest::Method::GET, &url, None).await.expect(404);
     let kept = coffer_control::db::principal::get(app.db.read(), principal.as_str().unwrap()).await;
     assert!(kept.unwrap().is_none(), "its principal went with it");
+    let rows = s.h.audit().await;
+    let purged = rows.iter().filter(|row| row.action == "Coffer/backupVaults/purge/action");
+    let purged: Vec<&str> = purged.map(|row| row.resource.as_str()).collect();
+    assert_eq!(purged, [deleted.as_str()]);
     s.h.stop().await;
 }

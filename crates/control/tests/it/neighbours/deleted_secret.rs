@@ -158,6 +158,12 @@ async fn a_deleted_secret_goes_by_itself_and_purge_protection_keeps_it_until_the
     coffer_control::background::run_round(app).await;
     let gone = h.call_as(&owner, Method::GET, &at("/deletedsecrets/s"), None).await;
     gone.expect_error(404, "SecretNotFound");
+    let rows = h.audit().await;
+    let purged: Vec<_> =
+        rows.iter().filter(|row| row.action == "Coffer/secrets/purge/action").collect();
+    assert_eq!(purged.len(), 1, "{purged:?}");
+    assert_eq!((purged[0].resource.as_str(), purged[0].count), (vault.as_str(), 1));
+    assert_eq!(purged[0].items, ["s"]);
     h.call_as(&owner, Method::PUT, &at("/secrets/s"), value).await.expect(200);
     h.stop().await;
 }

@@ -1,6 +1,7 @@
 //! The data plane over REST, against a real PostgreSQL server.
 
 mod alerts;
+mod audited_acts;
 mod azure_key_vault;
 mod deletion;
 pub(crate) mod estate;
