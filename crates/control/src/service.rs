@@ -183,8 +183,11 @@ impl Service {
         if tokio::time::timeout(timeout, self.app.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.app.tasks.len(), "background tasks did not end in time");
         }
-        if let Err(error) = background::audit_log::tell_head(&self.app, 0).await {
-            tracing::error!(error = error.chain(), "where the audit log ends cannot be told");
+        if let Err(error) = background::audit_log::close(&self.app).await {
+            tracing::error!(
+                error = error.chain(),
+                "the audit log's end cannot be written and told"
+            );
         }
         self.app.db.close().await;
         tracing::info!("stopped");

@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 pub use self::read::SecretReadError;
 use super::key_vault::KeyVaultRecovery;
 use super::{App, Caller};
+use crate::audit::readings::READ_SECRET;
 use crate::clock::SECOND_US;
 use crate::db::secret::{self as rows, SecretVersion};
 use crate::db::{self, Paged, deleted_secret};
@@ -38,7 +39,7 @@ pub const SECRETS_PAGE_MAX: u32 = 25;
 /// Most versions of one secret: enough for one a day over a year.
 pub const SECRET_VERSIONS_MAX: i64 = 500;
 
-const GET: &str = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
+const GET: &str = READ_SECRET;
 const SET: &str = "Microsoft.KeyVault/vaults/secrets/setSecret/action";
 const UPDATE: &str = "Microsoft.KeyVault/vaults/secrets/update/action";
 const READ_METADATA: &str = "Microsoft.KeyVault/vaults/secrets/readMetadata/action";

@@ -35,6 +35,17 @@ pub struct Consent {
     pub application_id: String,
 }
 
+/// The same was done again, within a time that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repeated {
+    /// How often, not counting what has rows of its own.
+    pub count: u64,
+    /// When it was done first, and has its own row.
+    pub from: String,
+    /// When it was done last.
+    pub until: String,
+}
+
 /// What a row says, beside its sequence and its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -83,6 +94,9 @@ pub struct Entry {
     /// How many refusals of the same caller before this one are not in the log.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unwritten: u64,
+    /// How often it was done again, where the row tells only that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated: Option<Repeated>,
     /// To how many things it was done, where it was an act of the service.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub count: u64,
@@ -117,6 +131,7 @@ impl Entry {
             operation_id: None,
             consents: Vec::new(),
             unwritten: 0,
+            repeated: None,
             count: 0,
             items: Vec::new(),
             cut: None,

@@ -8,18 +8,20 @@
 //! What is written: every action but reading, every refusal, and what the service destroys or restores on its own
 //! (`act`). There is no body and no secret in a row.
 //!
-//! Whoever is refused must not be able to fill the disk: see [`limit`]. What succeeds is always written.
+//! Whoever is refused must not be able to fill the disk: see [`limit`]. Nor must who reads secrets: see [`readings`]. What else succeeds is
+//! always written.
 
 pub(crate) mod act;
 mod entry;
 pub(crate) mod key;
 pub mod limit;
+pub mod readings;
 mod trail;
 pub mod verify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use entry::{Consent, Entry, Outcome};
+pub use entry::{Consent, Entry, Outcome, Repeated};
 pub use trail::Trail;
 
 use crate::app::{App, Caller};
@@ -27,12 +29,14 @@ use crate::db::audit::ChainKey;
 use crate::db::{Db, Tx, Witnessed, audit as rows};
 use crate::error::{Error, ErrorKind};
 use limit::Limiter;
+use readings::{READ_SECRET, Readings};
 
 /// What the service needs to write the log.
 #[derive(Debug)]
 pub struct Audit {
     key: Arc<ChainKey>,
     refusals: Mutex<Limiter>,
+    readings: Mutex<Readings>,
     told: Mutex<Told>,
 }
 
@@ -54,7 +58,12 @@ pub struct Ending<'a> {
 
 impl Audit {
     pub(crate) fn new(key: ChainKey) -> Self {
-        Self { key: Arc::new(key), refusals: Mutex::default(), told: Mutex::default() }
+        Self {
+            key: Arc::new(key),
+            refusals: Mutex::default(),
+            readings: Mutex::default(),
+            told: Mutex::default(),
+        }
     }
 
     pub(crate) fn key(&self) -> &ChainKey {
@@ -97,7 +106,10 @@ impl Audit {
     ) -> Result<(), Error> {
         let Some(entry) = trail.ending(ending) else { return Ok(()) };
         if entry.outcome == Outcome::Succeeded {
-            return self.append(db, trail, &entry).await;
+            return match entry.action.as_str() {
+                READ_SECRET => self.reading(db, trail, entry).await,
+                _ => self.append(db, trail, &entry).await,
+            };
         }
         // Before the database is asked for anything: a flood of refusals has to cost nothing there.
         let unwritten = {

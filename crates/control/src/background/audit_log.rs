@@ -1,4 +1,4 @@
-//! The audit log's own upkeep: what is older than the retention is cut off, and where the log ends is told to places that
+//! The audit log's own upkeep: what is older than the retention is cut off, how often secrets were read again is written, and where the log ends is told to places that
 //! somebody who changes the database does not reach (the server's log, the metrics), so that rows missing at the end are noticed.
 
 use std::time::Duration;
@@ -26,11 +26,18 @@ pub(super) async fn keep(app: &App) -> Result<(), Error> {
             tracing::info!(rows, "old rows of the audit log were cut off");
         }
     }
+    app.audit.tell_readings(&app.db, app.clock.now_us(), false).await?;
     tell_head(app, HEAD_TOLD_EVERY_US).await
 }
 
+/// Writes what is not written yet, and tells where the log ends: the service stops.
+pub(crate) async fn close(app: &App) -> Result<(), Error> {
+    app.audit.tell_readings(&app.db, app.clock.now_us(), true).await?;
+    tell_head(app, 0).await
+}
+
 /// Tells where the log ends, unless that was told within the interval or is known already.
-pub(crate) async fn tell_head(app: &App, every_us: i64) -> Result<(), Error> {
+async fn tell_head(app: &App, every_us: i64) -> Result<(), Error> {
     let state = rows::state(&mut *app.db.snapshot().await?).await?;
     metrics::gauge!("coffer_audit_head_sequence").set(to_f64(state.head_sequence));
     if app.audit.head_is_due(state.head_sequence, app.clock.now_us(), every_us) {

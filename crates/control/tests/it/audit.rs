@@ -146,6 +146,65 @@ async fn reading_a_secret_is_an_action_and_no_value_is_in_the_log() {
     assert!(!text.contains("hunter2-the-value"));
 }
 
+/// Whoever may read a secret does not make the log grow without end, and nobody's reading is left out.
+#[tokio::test]
+async fn the_same_reading_again_and_again_is_counted() {
+    const READ: &str = "Microsoft.KeyVault/vaults/secrets/getSecret/action";
+    const SECRETS_USER: &str = "4633458b-17de-408a-b874-0445c86b69e6";
+    let h = Harness::start().await;
+    let secret = |name: &str| format!("{}/secrets/{name}?api-version=7.4", h.endpoint);
+    for name in ["one", "two"] {
+        h.call(Method::PUT, &secret(name), Some(json!({"value": "v"}))).await.expect(200);
+    }
+    let key_vault = format!(
+        "{}/resourceGroups/coffer/providers/Microsoft.KeyVault/vaults/coffer",
+        h.subscription_path()
+    );
+    let other = h.user("other").await;
+    h.assign(&other.principal_id, SECRETS_USER, &key_vault).await;
+    for _ in 0..50 {
+        h.call(Method::GET, &secret("one"), None).await.expect(200);
+    }
+    h.call(Method::GET, &secret("two"), None).await.expect(200);
+    h.call_as(&other, Method::GET, &secret("one"), None).await.expect(200);
+    let readings = |entries: Vec<Entry>| {
+        let of_reading = entries.into_iter().filter(|entry| entry.action == READ);
+        of_reading
+            .map(|entry| {
+                let who = if entry.principal_id == Some(other.principal_id.clone()) {
+                    "other"
+                } else {
+                    "owner"
+                };
+                let name = entry.resource.rsplit('/').next().unwrap().to_owned();
+                (who, name, entry.repeated.map_or(0, |repeated| repeated.count))
+            })
+            .collect::<Vec<_>>()
+    };
+    let one = || "one".to_owned();
+    let first = [("owner", one(), 0), ("owner", "two".to_owned(), 0), ("other", one(), 0)];
+    assert_eq!(readings(h.audit().await), first);
+
+    // When the time is over, the number is told: by itself, and where nothing was repeated there is nothing to tell.
+    h.service().app().clock.advance(std::time::Duration::from_secs(15 * 60));
+    coffer_control::background::run_round(h.service().app()).await;
+    let told = readings(h.audit().await);
+    assert_eq!(told[..3], first);
+    assert_eq!(told[3..], [("owner", one(), 49)]);
+    // And when the service stops.
+    for _ in 0..3 {
+        h.call(Method::GET, &secret("one"), None).await.expect(200);
+    }
+    let h = h.restart().await;
+    let told = h.audit().await;
+    let last: Vec<_> = told.iter().filter(|entry| entry.action == READ).skip(4).collect();
+    assert_eq!(last.len(), 2, "{last:?}");
+    let repeated = last[1].repeated.as_ref().unwrap();
+    assert_eq!(repeated.count, 2);
+    assert!(repeated.from < repeated.until, "{repeated:?}");
+    h.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_older_than_the_retention_goes_and_the_rest_verifies() {
     let h = Harness::start_with(|config| config.audit_retention_days = 30).await;
