@@ -185,14 +185,22 @@ fn print_list(found: Vec<AuditedRow>, output: Output) -> Result<(), Failure> {
             let Some(entry) = entry else {
                 return vec![sequence, time, "unreadable".to_owned()];
             };
+            let action = match (&entry.repeated, entry.count) {
+                (Some(repeated), _) => format!("{} ({} more)", entry.action, repeated.count),
+                (None, 0) => entry.action.clone(),
+                (None, count) => format!("{} ({count})", entry.action),
+            };
             let who = entry.principal_id.or(entry.application_id).unwrap_or_else(|| {
-                entry.operator_uid.map_or_else(|| "-".to_owned(), |uid| format!("operator {uid}"))
+                let nobody = if entry.action.starts_with("Coffer/") { "the service" } else { "-" };
+                entry
+                    .operator_uid
+                    .map_or_else(|| nobody.to_owned(), |uid| format!("operator {uid}"))
             });
             let outcome = match entry.code {
                 Some(code) => format!("{:?} {code}", entry.outcome),
                 None => format!("{:?}", entry.outcome),
             };
-            vec![sequence, time, outcome, who, entry.action, entry.resource]
+            vec![sequence, time, outcome, who, action, entry.resource]
         })
         .collect();
     printer::table(&["ROW", "TIME", "OUTCOME", "WHO", "ACTION", "RESOURCE"], &rows);
