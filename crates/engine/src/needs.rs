@@ -4,7 +4,7 @@
 //! list is read to its end, and any list that cannot be read is an error. A new member of the manifest that holds references
 //! comes with a larger `engine_format`, which is refused here as everywhere.
 
-use coffer_store::{ChunkRef, Collection, Locking, Manifest, Repository};
+use coffer_store::{ChunkRef, Collection, Locking, Manifest, PointCopy, Repository};
 
 use crate::error::{Error, Result};
 use crate::manifest::{
@@ -26,6 +26,12 @@ impl Needs for Collection {
 }
 
 impl Needs for Locking {
+    fn needs(&mut self, chunk: &ChunkRef) -> coffer_store::Result<()> {
+        self.needs(chunk)
+    }
+}
+
+impl Needs for PointCopy {
     fn needs(&mut self, chunk: &ChunkRef) -> coffer_store::Result<()> {
         self.needs(chunk)
     }

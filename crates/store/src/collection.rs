@@ -14,7 +14,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures::TryStreamExt;
 
-use self::plan::{Facts, FoundPack, NeededPart, decide};
+pub(crate) use self::plan::NeededPart;
+use self::plan::{Facts, FoundPack, decide};
 pub use self::plan::{PackDecision, PackReason};
 use crate::{
     chunk::{ChunkRef, PackId},
@@ -82,6 +83,18 @@ impl CollectionPlan {
     #[must_use]
     pub fn decisions(&self) -> &[PackDecision] {
         &self.decisions
+    }
+
+    /// Keeps what nobody needs here but the repository that this one is a copy of still has: it may be needed, and copied, once
+    /// more, while a collector that deletes late would not know. The packs there were listed under this plan's lease.
+    pub fn spare(&mut self, at_source: &HashSet<PackId>) {
+        for decision in &mut self.decisions {
+            let may_come_again =
+                matches!(decision.reason, PackReason::Unreferenced | PackReason::Interrupted);
+            if may_come_again && at_source.contains(&decision.pack) {
+                decision.reason = PackReason::AtSource;
+            }
+        }
     }
 }
 

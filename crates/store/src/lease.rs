@@ -220,17 +220,19 @@ pub(crate) struct Leases<'a> {
 }
 
 impl Leases<'_> {
+    /// Claims a generation above the newest one and above `above`.
     pub(crate) async fn acquire(
         self,
         holder: &str,
         purpose: LeasePurpose,
         now_ms: u64,
         ttl_ms: u64,
+        above: u64,
     ) -> Result<Lease> {
         check_claim(holder, ttl_ms)?;
         for _ in 0..LEASE_CLAIM_ATTEMPTS_MAX {
             let Some(newest) = self.free_generation(holder, now_ms).await? else { continue };
-            let generation = newest.checked_add(1).ok_or_else(|| {
+            let generation = newest.max(above).checked_add(1).ok_or_else(|| {
                 Error::corrupt(self.layout.leases().to_string(), "no generation is left")
             })?;
             let lease = Lease::new(generation, holder, purpose, ttl_ms);
@@ -341,6 +343,11 @@ impl Leases<'_> {
         // Counted before it is written: after a failure it is not known whether the record is there.
         *next = next.checked_add(1).ok_or_else(|| lease.lost())?;
         self.write(&record).await
+    }
+
+    /// The newest generation that was claimed; 0 for none.
+    pub(crate) async fn newest_generation(self) -> Result<u64> {
+        Ok(self.list().await?.newest_generation())
     }
 
     /// Fails if a newer generation was claimed.

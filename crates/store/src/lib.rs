@@ -13,6 +13,8 @@
 //! * What a reader has pinned stays until the pin is released or runs out, even if the recovery point is deleted.
 //! * Where the storage can lock, a locked recovery point's packs and keys are locked before its manifest is, and no lock is
 //!   ever made shorter or weaker here.
+//! * A copy in another location shares the data key and the packs and nothing else; a recovery point exists there when all
+//!   that it needs does, by the copy's own lease.
 //! * Nonces are never derived from content: every pack has its own random salt and so its own key.
 //!
 //! What may not be done here: this crate knows neither PostgreSQL nor HTTP nor SQL, and it has no clock; whoever needs
@@ -43,6 +45,7 @@ mod path;
 mod pin;
 mod probe;
 mod reader;
+mod replication;
 mod repository;
 mod rotation;
 mod stats;
@@ -66,6 +69,7 @@ pub use object_store::ObjectStore;
 pub use pack_stream::PackStream;
 pub use pin::{Pin, PinInfo, Pins, UnreadablePin};
 pub use probe::{clear_probes, probe};
+pub use replication::{PointCopy, Replication, ReplicationReport};
 pub use repository::Repository;
 pub use stats::WriterStats;
 pub use verify::{

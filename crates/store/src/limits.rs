@@ -95,6 +95,12 @@ pub const DAMAGED_CHUNKS_LISTED_MAX: usize = 128;
 /// Packs that one list of a collection names.
 pub const COLLECTION_LIST_PACKS_MAX: usize = 16_384;
 
+/// Packs that are copied to another location at the same time.
+pub const PACKS_COPIED_TOGETHER_MAX: usize = 4;
+
+/// Bytes of all packs that one copying holds in memory; a larger pack is copied alone.
+pub const COPIED_BYTES_TOGETHER_MAX: usize = 64 * 1024 * 1024;
+
 /// Objects that are locked at the same time.
 pub const LOCKS_TOGETHER_MAX: usize = 16;
 

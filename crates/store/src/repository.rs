@@ -74,11 +74,7 @@ impl Repository {
         }
         let layout = Layout::new(vault, repository);
         keyring::create_key(store, &layout.keys(), ObjectType::DataKey, keyring.newest()?).await?;
-        let format =
-            Format { magic: MAGIC.to_owned(), version: VERSION, required_features: Vec::new() };
-        let format =
-            serde_json::to_vec(&format).map_err(|error| Error::invalid(error.to_string()))?;
-        objects::put_new(store, &layout.format(), format.into()).await?;
+        write_format(store, &layout).await?;
         Self::open(store, vault, repository, keyring).await
     }
 
@@ -152,7 +148,7 @@ impl Repository {
         now_ms: u64,
         ttl_ms: u64,
     ) -> Result<Lease> {
-        self.leases().acquire(holder, purpose, now_ms, ttl_ms).await
+        self.leases().acquire(holder, purpose, now_ms, ttl_ms, 0).await
     }
 
     /// Extends the lease to `now_ms` and its time to live.
@@ -336,6 +332,14 @@ impl Repository {
             .map(|object| manifest::open(&self.inner.keys.sealing, &path, name, object))
             .transpose()
     }
+}
+
+/// Writes `format`, by which the repository exists: after its key.
+pub(crate) async fn write_format(store: &Arc<dyn ObjectStore>, layout: &Layout) -> Result<()> {
+    let format =
+        Format { magic: MAGIC.to_owned(), version: VERSION, required_features: Vec::new() };
+    let format = serde_json::to_vec(&format).map_err(|error| Error::invalid(error.to_string()))?;
+    objects::put_new(store, &layout.format(), format.into()).await
 }
 
 /// Fails if the repository is not there or needs a newer version.

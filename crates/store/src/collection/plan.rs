@@ -19,6 +19,8 @@ pub enum PackReason {
     /// Stays: it was left after the newest recovery point, less than the grace ago. Its backup may be tried again and take
     /// it over, or a writer that lost its lease may still be at work. Only effort is saved by keeping it.
     WithinGrace,
+    /// Stays: the repository that this one is a copy of has it, so that it may be copied once more.
+    AtSource,
     /// Goes: no manifest that counts refers to it.
     Unreferenced,
     /// Goes: left by an interrupted backup longer than the grace ago.
@@ -32,7 +34,7 @@ impl PackReason {
     #[must_use]
     pub fn deletes(self) -> bool {
         match self {
-            Self::Needed | Self::NotOlderThanLease | Self::WithinGrace => false,
+            Self::Needed | Self::NotOlderThanLease | Self::WithinGrace | Self::AtSource => false,
             Self::Unreferenced | Self::Interrupted | Self::Announced => true,
         }
     }
@@ -86,6 +88,17 @@ impl NeededPart {
             self.bytes = self.bytes.saturating_add(stored_bytes);
         }
         Ok(())
+    }
+
+    /// How many chunks are.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether the chunk of that number is needed.
+    pub(crate) fn needs(&self, number: u32) -> bool {
+        let (word, bit) = (number as usize / 64, 1_u64 << (number % 64));
+        self.numbers.get(word).is_some_and(|word| word & bit != 0)
     }
 
     /// What a pack of that length would save by holding nothing else.

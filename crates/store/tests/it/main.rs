@@ -18,6 +18,7 @@ mod lock_azure;
 mod old_repositories;
 mod pins;
 mod remote;
+mod replication;
 mod rotation;
 mod support;
 mod two_processes;

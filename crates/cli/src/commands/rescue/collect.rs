@@ -177,6 +177,7 @@ fn name(reason: PackReason) -> &'static str {
         PackReason::Needed => "needed",
         PackReason::NotOlderThanLease => "not-older-than-lease",
         PackReason::WithinGrace => "within-grace",
+        PackReason::AtSource => "at-source",
         PackReason::Unreferenced => "unreferenced",
         PackReason::Interrupted => "interrupted",
         PackReason::Announced => "announced",
