@@ -14,6 +14,7 @@ pub mod backup_job;
 pub mod backup_policy;
 pub mod backup_vault;
 pub mod cloud_error;
+mod cross_region;
 pub mod data_store;
 pub mod datasource;
 pub mod decode;
@@ -62,6 +63,11 @@ pub use backup_vault::{
     StorageSetting, StorageType, SupportedFeature,
 };
 pub use cloud_error::{CloudError, Error, ErrorAdditionalInfo};
+pub use cross_region::{
+    CrossRegionRestoreDetails, CrossRegionRestoreJobRequest, CrossRegionRestoreJobsRequest,
+    CrossRegionRestoreRequestObject, FetchSecondaryRPsRequestParameters,
+    ValidateCrossRegionRestoreRequestObject,
+};
 pub use data_store::{DataStoreInfoBase, DataStoreInfoType, DataStoreType};
 pub use datasource::{
     AuthCredentials, Datasource, DatasourceObjectType, DatasourceSet, DatasourceSetObjectType,

@@ -8,6 +8,7 @@ mod explain;
 
 use coffer_azure::ResourceId;
 use coffer_store::MasterKey;
+use uuid::Uuid;
 
 use crate::app::dataprotection::VAULT_KIND;
 use crate::app::dataprotection::state::{VaultState, read_state};
@@ -248,7 +249,7 @@ impl Admin {
     ) -> Result<SubscriptionInfo, Error> {
         check_name(display_name)?;
         let id = match id {
-            Some(id) => uuid::Uuid::try_parse(id)
+            Some(id) => Uuid::try_parse(id)
                 .map_err(|source| {
                     Error::invalid("InvalidSubscriptionId", "A subscription's id is a GUID.")
                         .with_source(source)
@@ -328,9 +329,23 @@ impl Admin {
         let location = vault.body["location"].as_str().unwrap_or_default();
         let location = self.config.storage_location(location).map_err(Error::internal)?;
         let storage = location.open().map_err(Error::internal)?;
-        rotate_vault(storage.store(), state.vault_guid, &self.master_key)
+        let mut rotated = rotate_vault(storage.store(), state.vault_guid, &self.master_key)
             .await
-            .map_err(Error::internal)
+            .map_err(Error::internal)?;
+        if let Some(region) = &state.second_region {
+            let there = self.rotate_second(region, state.vault_guid).await;
+            let failed = there.map_or_else(|error| vec![error.chain()], |there| there.failed);
+            rotated.failed.extend(failed.into_iter().map(|error| format!("{region}: {error}")));
+        }
+        Ok(rotated)
+    }
+
+    /// The second region has vault keys of its own.
+    async fn rotate_second(&self, region: &str, vault: Uuid) -> Result<RotatedVault, Error> {
+        self.config.storage_of_pair(region).map_err(Error::internal)?;
+        let location = self.config.storage_location(region).map_err(Error::internal)?;
+        let storage = location.open().map_err(Error::internal)?;
+        rotate_vault(storage.store(), vault, &self.master_key).await.map_err(Error::internal)
     }
 
     /// What the audit log will say of a verb.

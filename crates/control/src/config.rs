@@ -127,11 +127,19 @@ pub struct AlertConfig {
     pub webhook_secret: Option<SecretString>,
     /// A backup that waits in the queue for so long is told; zero for never.
     pub backup_late: Duration,
+    /// A recovery point that has not been copied to the second region for so long is told; zero for never.
+    pub copy_late: Duration,
 }
 
 impl Default for AlertConfig {
     fn default() -> Self {
-        Self { webhook_url: None, webhook_secret: None, backup_late: Duration::from_secs(60 * 60) }
+        Self {
+            webhook_url: None,
+            webhook_secret: None,
+            backup_late: Duration::from_secs(60 * 60),
+            // What Azure says of its own second regions.
+            copy_late: Duration::from_secs(12 * 60 * 60),
+        }
     }
 }
 
@@ -308,7 +316,10 @@ impl Config {
     /// A slip in a URL or its options is found at the start, not by the first vault.
     fn check_storages(&self) -> Result<(), ConfigError> {
         let mut names = self.storage.keys().map(String::as_str).chain(["default"]);
-        names.try_for_each(|name| self.storage_location(name).map(|_location| ()))
+        names.try_for_each(|name| {
+            let location = self.storage_location(name)?;
+            self.check_pair(name, &location)
+        })
     }
 
     /// Restored files are written where callers say: never where vaults, keys and metadata are.

@@ -29,6 +29,8 @@ pub struct LeaseClaim<'a> {
     pub purpose: LeasePurpose,
     /// How long to wait while another one holds it.
     pub patience: Duration,
+    /// Its generation has to be above this one; 0 but for the copy of a repository.
+    pub above: u64,
 }
 
 /// Does `work` while the repository's lease is held and renewed; `stop` is cancelled when the lease is lost, and ends the wait
@@ -63,16 +65,22 @@ pub async fn with_lease<T, W: Future<Output = T>>(
     Ok(done)
 }
 
-async fn acquire(
+/// Takes the lease, waiting for it; nobody renews it.
+///
+/// # Errors
+/// As [`Repository::acquire_lease`].
+pub(crate) async fn acquire(
     repository: &Repository,
-    LeaseClaim { holder, purpose, patience }: LeaseClaim<'_>,
+    LeaseClaim { holder, purpose, patience, above }: LeaseClaim<'_>,
     clock: &Clock,
     stop: &CancellationToken,
 ) -> Result<Lease, Error> {
     let ttl_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
     let until = tokio::time::Instant::now() + patience;
     loop {
-        let error = match repository.acquire_lease(holder, purpose, clock.now_ms(), ttl_ms).await {
+        let now_ms = clock.now_ms();
+        let acquired = repository.acquire_lease_above(holder, purpose, now_ms, ttl_ms, above).await;
+        let error = match acquired {
             Err(error @ Error::LeaseHeld { .. }) => error,
             acquired => return acquired,
         };

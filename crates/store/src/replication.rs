@@ -1,4 +1,4 @@
-//! A repository's copy in another location (`docs/format.md` §10.4).
+//! A repository's copy in another location (`docs/format.md` §10.3).
 //!
 //! The copy has the same data key and the same packs, and a keyring, leases, pins and collections of its own: whoever reads
 //! it needs nothing of the first location. A recovery point is copied like a backup is written: packs, read back; then its
@@ -233,10 +233,13 @@ impl Replication {
             return Err(Error::invalid("a recovery point with chunks cannot do without any pack"));
         }
         self.lease.check()?;
-        let is_missing = |(pack, part): &(&PackId, &NeededPart)| {
-            self.there.get(pack).is_none_or(|bytes| *bytes <= part.end)
-        };
-        let missing: Vec<_> = needed.iter().filter(is_missing).collect();
+        let packs = needed.len() as u64;
+        let mut missing = Vec::new();
+        for (pack, part) in needed {
+            if self.there.get(&pack).is_none_or(|bytes| *bytes <= part.end) {
+                missing.push((pack, part));
+            }
+        }
         let budget = Semaphore::new(COPIED_BYTES_TOGETHER_MAX);
         let copied_bytes = AtomicU64::new(0);
         let mut copying = stream::iter(missing)
@@ -244,10 +247,10 @@ impl Replication {
                 let (budget, progress, copied_bytes) = (&budget, &progress, &copied_bytes);
                 let (source, copy) = (&self.source, &self.copy);
                 async move {
-                    let bytes = copy_pack(source, copy, *pack, part, budget).await?;
+                    let bytes = copy_pack(source, copy, pack, &part, budget).await?;
                     copied_bytes.fetch_add(bytes, Ordering::Relaxed);
                     progress(bytes);
-                    Ok::<_, Error>((*pack, bytes))
+                    Ok::<_, Error>((pack, bytes))
                 }
             })
             .buffer_unordered(PACKS_COPIED_TOGETHER_MAX);
@@ -257,7 +260,7 @@ impl Replication {
         }
         drop(copying);
         let report = ReplicationReport {
-            packs: needed.len() as u64,
+            packs,
             copied_packs: copied.len() as u64,
             copied_bytes: copied_bytes.into_inner(),
         };

@@ -38,6 +38,9 @@ const TYPES: &[(&str, Differences)] = &[
     ("BaseBackupPolicyResourceList", differences::<azure::Page<azure::BaseBackupPolicyResource>>),
     ("CheckNameAvailabilityRequest", differences::<azure::CheckNameAvailabilityRequest>),
     ("CheckNameAvailabilityResult", differences::<azure::CheckNameAvailabilityResult>),
+    ("CrossRegionRestoreJobRequest", differences::<azure::CrossRegionRestoreJobRequest>),
+    ("CrossRegionRestoreJobsRequest", differences::<azure::CrossRegionRestoreJobsRequest>),
+    ("CrossRegionRestoreRequestObject", differences::<azure::CrossRegionRestoreRequestObject>),
     ("DeletedBackupInstanceResource", differences::<azure::DeletedBackupInstanceResource>),
     (
         "DeletedBackupInstanceResourceList",
@@ -48,6 +51,10 @@ const TYPES: &[(&str, Differences)] = &[
     ("ExportJobsResult", differences::<azure::ExportJobsResult>),
     ("FeatureValidationRequestBase", differences::<azure::FeatureValidationRequest>),
     ("FeatureValidationResponseBase", differences::<azure::FeatureValidationResponse>),
+    (
+        "FetchSecondaryRPsRequestParameters",
+        differences::<azure::FetchSecondaryRPsRequestParameters>,
+    ),
     ("OperationJobExtendedInfo", differences::<azure::OperationJobExtendedInfo>),
     ("OperationResource", differences::<azure::OperationResource>),
     ("PatchResourceGuardInput", differences::<azure::PatchResourceGuardInput>),
@@ -65,19 +72,17 @@ const TYPES: &[(&str, Differences)] = &[
     ("TriggerBackupRequest", differences::<azure::TriggerBackupRequest>),
     ("UnlockDeleteRequest", differences::<azure::UnlockDeleteRequest>),
     ("UnlockDeleteResponse", differences::<azure::UnlockDeleteResponse>),
+    (
+        "ValidateCrossRegionRestoreRequestObject",
+        differences::<azure::ValidateCrossRegionRestoreRequestObject>,
+    ),
     ("ValidateForBackupRequest", differences::<azure::ValidateForBackupRequest>),
     ("ValidateRestoreRequestObject", differences::<azure::ValidateRestoreRequestObject>),
 ];
 
 /// What there are no types of, and why. The list may only shrink.
-const UNTYPED: &[(&str, &str)] = &[
-    ("ClientDiscoveryResponse", "the list of operations is a constant, which no client sends"),
-    ("CrossRegionRestoreJobRequest", "restores across regions are not served"),
-    ("CrossRegionRestoreJobsRequest", "restores across regions are not served"),
-    ("CrossRegionRestoreRequestObject", "restores across regions are not served"),
-    ("FetchSecondaryRPsRequestParameters", "restores across regions are not served"),
-    ("ValidateCrossRegionRestoreRequestObject", "restores across regions are not served"),
-];
+const UNTYPED: &[(&str, &str)] =
+    &[("ClientDiscoveryResponse", "the list of operations is a constant, which no client sends")];
 
 /// An example that no operation refers to, with the type of its request's body. (The name has no ending in the specification either.)
 const UNREFERENCED: (&str, &str) =

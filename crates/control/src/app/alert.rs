@@ -40,6 +40,8 @@ pub enum AlertKind {
     SecurityWeakened,
     /// The storage does not hold what the vault's immutability wants held.
     StorageNotLocked,
+    /// Recovery points wait for too long to be copied to the second region.
+    CopyLate,
 }
 
 impl AlertKind {
@@ -56,15 +58,18 @@ impl AlertKind {
             Self::BackupDataDeleted => "DeleteBackupData",
             Self::SecurityWeakened => "SecurityWeakened",
             Self::StorageNotLocked => "StorageNotLocked",
+            Self::CopyLate => "CopyLate",
         }
     }
 
     /// Whether the vault's setting can switch it off.
     fn can_be_switched_off(self) -> bool {
         match self {
-            Self::BackupFailed | Self::RestoreFailed | Self::BackupMissed | Self::BackupLate => {
-                true
-            }
+            Self::BackupFailed
+            | Self::RestoreFailed
+            | Self::BackupMissed
+            | Self::BackupLate
+            | Self::CopyLate => true,
             Self::BackupUnusual
             | Self::StoredDataDamaged
             | Self::BackupDataDeleted
@@ -81,7 +86,7 @@ impl AlertKind {
             | Self::RestoreFailed
             | Self::BackupMissed
             | Self::StorageNotLocked => "Sev1",
-            Self::BackupUnusual | Self::BackupLate => "Sev2",
+            Self::BackupUnusual | Self::BackupLate | Self::CopyLate => "Sev2",
         }
     }
 }

@@ -9,6 +9,7 @@ use coffer_store::ObjectLock;
 use object_store::ObjectStore;
 
 use super::App;
+use crate::config::ConfigError;
 use crate::error::Error;
 
 /// Stores that are open, by the setting's name.
@@ -39,6 +40,21 @@ impl App {
         let wants_lock = self.config.storage(location).1.lock;
         let lock = if wants_lock { storage.lock().map_err(Error::internal)? } else { None };
         Ok((Arc::clone(storage.store()), lock))
+    }
+
+    /// The storage, with its locks, of a location that others are copied to. No other one stands for it.
+    ///
+    /// # Errors
+    /// As [`Self::storage_for_location`], and if the location is not configured any more.
+    pub(crate) async fn storage_and_lock_of_pair(
+        &self,
+        region: &str,
+    ) -> Result<(Arc<dyn ObjectStore>, Option<Arc<dyn ObjectLock>>), Error> {
+        let missing = |error: ConfigError| {
+            Error::start_failed(format!("The location {region} cannot be used."), error)
+        };
+        self.config.storage_of_pair(region).map_err(missing)?;
+        self.storage_and_lock(region).await
     }
 
     /// The same, with what kind of storage it is.

@@ -31,8 +31,12 @@ pub(crate) const GRACE: Duration = DAY;
 pub(super) async fn collect(app: &App, place: &Place) -> Result<Ended, Failure> {
     let Place { instance, repository, .. } = place;
     let holder = holder(app, Duty::Collection);
-    let claim =
-        LeaseClaim { holder: &holder, purpose: LeasePurpose::Collection, patience: Duration::ZERO };
+    let claim = LeaseClaim {
+        holder: &holder,
+        purpose: LeasePurpose::Collection,
+        patience: Duration::ZERO,
+        above: 0,
+    };
     let stop = app.stopping.child_token();
     let grace_ms = u64::try_from(GRACE.as_millis()).unwrap_or(u64::MAX);
     let giving_way = &stop;
@@ -67,7 +71,7 @@ pub(super) async fn collect(app: &App, place: &Place) -> Result<Ended, Failure> 
         tokio::select! {
             biased;
             () = giving_way.cancelled() => Ok(None),
-            () = needed(app, instance) => Ok(None),
+            () = needed(app, instance, Duty::Collection) => Ok(None),
             done = work => done,
         }
     })

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 
 use super::{
-    audit_log, expire_records, measure, purge_instances, purge_secrets, schedule, send_alerts,
-    tell_late, upkeep,
+    audit_log, copy_late, expire_records, measure, purge_instances, purge_secrets, schedule,
+    send_alerts, tell_late, upkeep,
 };
 use crate::app::App;
 
@@ -20,8 +20,11 @@ pub struct DutiesHandle {
     wake: Arc<Notify>,
     pub(super) schedule: Arc<Notify>,
     pub(super) alerts: Arc<Notify>,
+    pub(super) replication: Arc<Notify>,
     /// Held by the round of upkeep that runs.
     pub(super) upkeep: Arc<Mutex<()>>,
+    /// Held by the round of copying that runs.
+    pub(super) replicating: Arc<Mutex<()>>,
 }
 
 impl DutiesHandle {
@@ -33,6 +36,11 @@ impl DutiesHandle {
     /// To be called after something that changes a schedule was committed. Never waits.
     pub fn wake_schedule(&self) {
         self.schedule.notify_one();
+    }
+
+    /// To be called after what may have to be copied to a second region was committed. Never waits.
+    pub fn wake_replication(&self) {
+        self.replication.notify_one();
     }
 
     /// To be called when an alert was raised; its transaction may still be open. Never waits.
@@ -64,6 +72,20 @@ pub fn start(app: Arc<App>) {
             run_upkeep(&app).await;
         }
     });
+    let replicated = Arc::clone(&app);
+    tasks.spawn(async move {
+        let app = replicated;
+        let mut rounds = tokio::time::interval(ROUND_INTERVAL);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = app.stopping.cancelled() => return,
+                () = app.duties.replication.notified() => {}
+                _ = rounds.tick() => {}
+            }
+            run_replication(&app).await;
+        }
+    });
     tasks.spawn(async move {
         let mut rounds = tokio::time::interval(ROUND_INTERVAL);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -85,6 +107,7 @@ pub async fn run_round(app: &App) {
     }
     run_records(app).await;
     run_upkeep(app).await;
+    run_replication(app).await;
     if let Err(error) = measure::measure_all(app).await {
         tracing::error!(error = error.chain(), "metrics cannot be read");
     }
@@ -96,12 +119,21 @@ async fn run_upkeep(app: &App) {
     }
 }
 
+async fn run_replication(app: &App) {
+    if let Err(error) = Box::pin(upkeep::run_replication(app)).await {
+        tracing::error!(error = error.chain(), "repositories cannot be copied to second regions");
+    }
+}
+
 async fn run_records(app: &App) {
     if let Err(error) = purge_instances::purge_due(app).await {
         tracing::error!(error = error.chain(), "deleted backup instances cannot be purged");
     }
     if let Err(error) = tell_late::tell(app).await {
         tracing::error!(error = error.chain(), "backups that wait for too long cannot be told");
+    }
+    if let Err(error) = copy_late::tell(app).await {
+        tracing::error!(error = error.chain(), "copies that are late cannot be told");
     }
     if let Err(error) = purge_secrets::purge_due(app).await {
         tracing::error!(error = error.chain(), "deleted secrets cannot be purged");

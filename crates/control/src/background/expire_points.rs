@@ -25,6 +25,7 @@ use crate::db::{self, Executor, ListPlace, Resource};
 use crate::error::Error;
 use crate::lease::{LeaseClaim, with_lease};
 use crate::operations::Failure;
+use crate::operations::sagas::region_of;
 use crate::policy::retention::{Decision, Keep, KeepReason, Point, decide};
 
 /// How long a recovery point waits that a restore reads.
@@ -131,8 +132,12 @@ pub(crate) async fn all_points<'e>(
 async fn delete(app: &App, place: &Place, going: &[&RecoveryPoint]) -> Result<bool, Failure> {
     let Place { instance, repository, .. } = place;
     let holder = holder(app, Duty::Retention);
-    let claim =
-        LeaseClaim { holder: &holder, purpose: LeasePurpose::Deletion, patience: Duration::ZERO };
+    let claim = LeaseClaim {
+        holder: &holder,
+        purpose: LeasePurpose::Deletion,
+        patience: Duration::ZERO,
+        above: 0,
+    };
     let stop = app.stopping.child_token();
     let deleted = with_lease(repository, claim, &app.clock, &stop, |lease| async move {
         let mut gone = Vec::new();
@@ -182,8 +187,18 @@ async fn forget(app: &App, place: &Place, gone: &[&RecoveryPoint]) -> Result<(),
     }
     let repository = place.repository.id();
     let mut tx = app.db.begin().await?;
+    let vault = db::resource_get(&mut *tx, &place.vault).await?;
+    let is_copied = vault.as_ref().and_then(region_of).is_some();
     for point in gone {
         db::recovery_point::delete(&mut tx, repository, &point.id).await?;
+        if is_copied {
+            // Also of one that is not known to be copied: it may be just now.
+            db::copy::delete_later(&mut tx, repository, &point.id).await?;
+        }
+    }
+    if is_copied {
+        let (duty, now_us) = (Duty::Replication, app.clock.now_us());
+        db::upkeep::bring_forward(&mut tx, duty, repository, &place.instance, now_us).await?;
     }
     let ids = gone.iter().map(|point| point.id.as_str()).collect();
     let act = Act::done(RECOVERY_POINTS_EXPIRED, place.instance.as_str(), ids);

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::clock::SECOND_US;
 use crate::db;
+use crate::db::copy::Waiting;
 use crate::error::Error;
 use crate::operations::Lane;
 use crate::telemetry::GaugeText;
@@ -25,7 +26,7 @@ const AGES_MAX: u32 = 1000;
 pub(super) async fn keep_measuring(app: &App) {
     let mut rounds = tokio::time::interval(ROUND_INTERVAL);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut stored = None;
+    let mut tables = Tables::default();
     let mut table_due = Instant::now();
     loop {
         tokio::select! {
@@ -34,12 +35,12 @@ pub(super) async fn keep_measuring(app: &App) {
         }
         if Instant::now() >= table_due {
             table_due = Instant::now() + TABLE_INTERVAL;
-            match db::repository_size::total(app.db.read()).await {
-                Ok(bytes) => stored = Some(bytes),
+            match read_tables(app).await {
+                Ok(read) => tables = read,
                 Err(error) => tracing::warn!(error = error.chain(), "metrics cannot be read"),
             }
         }
-        if let Err(error) = measure(app, stored).await {
+        if let Err(error) = measure(app, &tables).await {
             tracing::warn!(error = error.chain(), "metrics cannot be read");
         }
     }
@@ -47,11 +48,25 @@ pub(super) async fn keep_measuring(app: &App) {
 
 /// Measures everything once.
 pub(super) async fn measure_all(app: &App) -> Result<(), Error> {
-    let stored = db::repository_size::total(app.db.read()).await?;
-    measure(app, Some(stored)).await
+    let tables = read_tables(app).await?;
+    measure(app, &tables).await
 }
 
-async fn measure(app: &App, stored: Option<u64>) -> Result<(), Error> {
+/// What takes whole tables.
+#[derive(Debug, Default)]
+struct Tables {
+    stored_bytes: Option<u64>,
+    /// Instances with recovery points that have not been copied to their second region.
+    waiting: Vec<Waiting>,
+}
+
+async fn read_tables(app: &App) -> Result<Tables, Error> {
+    let stored_bytes = Some(db::repository_size::total(app.db.read()).await?);
+    let waiting = db::copy::waiting(app.db.read(), AGES_MAX).await?;
+    Ok(Tables { stored_bytes, waiting })
+}
+
+async fn measure(app: &App, tables: &Tables) -> Result<(), Error> {
     let now_us = app.clock.now_us();
     let mut text = GaugeText::default();
     let oldest = db::schedule::oldest(app.db.read(), AGES_MAX).await?;
@@ -71,9 +86,16 @@ async fn measure(app: &App, stored: Option<u64>) -> Result<(), Error> {
     text.each("coffer_operations_running", "lane", running);
     text.each("coffer_operations_waiting", "lane", waiting);
     text.one("coffer_alerts_waiting", db::alert::count(app.db.read()).await?);
-    if let Some(bytes) = stored {
+    if let Some(bytes) = tables.stored_bytes {
         text.one("coffer_stored_bytes", bytes);
     }
+    let lags = tables.waiting.iter().map(|waiting| {
+        (&waiting.instance, now_us.saturating_sub(waiting.oldest_us).max(0) / SECOND_US)
+    });
+    let lags = lags.map(|(instance, seconds)| (instance.as_str(), seconds));
+    text.each("coffer_copy_lag_seconds", "instance", lags);
+    let points: u64 = tables.waiting.iter().map(|waiting| waiting.points).sum();
+    text.one("coffer_recovery_points_not_copied", points);
     app.gauges.replace(text);
     Ok(())
 }

@@ -11,7 +11,7 @@ use coffer_store::Repository;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{collect_garbage, expire_points, lock_points, verify_packs};
+use super::{collect_garbage, expire_points, lock_points, replicate, verify_packs};
 use crate::app::App;
 use crate::app::dataprotection::instance_row::deleted_id;
 use crate::app::dataprotection::state::{InstanceState, read_state};
@@ -27,6 +27,8 @@ const ROUND_MAX: u32 = 1000;
 const BUSY_DELAY: Duration = Duration::from_secs(60);
 /// How long one waits for which a duty has failed.
 const FAILED_DELAY: Duration = Duration::from_secs(3600);
+/// The same where it could not be copied: until it is, it has only one region.
+const NOT_COPIED_DELAY: Duration = Duration::from_secs(300);
 /// How long one waits whose instance is softly deleted: it is purged, or comes back.
 const DELETED_DELAY: Duration = DAY;
 /// A day.
@@ -47,6 +49,8 @@ pub(super) enum Ended {
     Done { due_us: i64, state: Value },
     /// Somebody else needs the repository.
     Busy,
+    /// There is nothing to look after any more.
+    Over,
 }
 
 /// What became of the row's instance.
@@ -75,6 +79,26 @@ pub(super) async fn run_round(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
+/// Copies what is due to second regions. One round at a time; it keeps no other duty waiting, since it moves bytes for as long as
+/// it takes.
+pub(super) async fn run_replication(app: &App) -> Result<(), Error> {
+    let _one_at_a_time = app.duties.replicating.lock().await;
+    loop {
+        let now_us = app.clock.now_us();
+        let due = db::upkeep::due(app.db.read(), Duty::Replication, now_us, ROUND_MAX).await?;
+        let is_last = due.len() < ROUND_MAX as usize;
+        for upkeep in due {
+            if app.stopping.is_cancelled() {
+                return Ok(());
+            }
+            look_after(app, &upkeep, &mut 0).await?;
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
 async fn look_after(app: &App, upkeep: &Upkeep, bytes_left: &mut u64) -> Result<(), Error> {
     let ended = match owner(app, upkeep).await? {
         Owner::Gone => {
@@ -93,6 +117,11 @@ async fn look_after(app: &App, upkeep: &Upkeep, bytes_left: &mut u64) -> Result<
     let (due_us, state) = match ended {
         Ok(Ended::Done { due_us, state }) => (due_us, state),
         Ok(Ended::Busy) => (later(app, BUSY_DELAY), upkeep.state.clone()),
+        Ok(Ended::Over) => {
+            let mut tx = app.db.begin().await?;
+            db::upkeep::forget(&mut tx, upkeep).await?;
+            return tx.commit().await;
+        }
         Err(failure) => {
             let (duty, repository) = (upkeep.duty.as_str(), upkeep.repository);
             metrics::counter!("coffer_upkeep_failures_total", "duty" => duty).increment(1);
@@ -100,7 +129,13 @@ async fn look_after(app: &App, upkeep: &Upkeep, bytes_left: &mut u64) -> Result<
                 code = "UpkeepFailed", duty, %repository, instance = %upkeep.instance, ?failure,
                 "a repository cannot be looked after; it is tried again"
             );
-            (later(app, FAILED_DELAY), upkeep.state.clone())
+            let delay = match upkeep.duty {
+                Duty::Replication => NOT_COPIED_DELAY,
+                Duty::StorageLock | Duty::Retention | Duty::Collection | Duty::Verification => {
+                    FAILED_DELAY
+                }
+            };
+            (later(app, delay), upkeep.state.clone())
         }
     };
     let mut tx = app.db.begin().await?;
@@ -115,7 +150,7 @@ async fn attempt(
     instance: ResourceId,
     bytes_left: &mut u64,
 ) -> Result<Ended, Failure> {
-    if is_needed(app, &instance).await? {
+    if is_needed(app, &instance, upkeep.duty).await? {
         return Ok(Ended::Busy);
     }
     let repository = open_repository(app, vault, upkeep.repository).await?;
@@ -125,6 +160,7 @@ async fn attempt(
         Duty::Retention => expire_points::expire(app, &place).await,
         Duty::Collection => collect_garbage::collect(app, &place).await,
         Duty::Verification => verify_packs::verify(app, &place, &upkeep.state, bytes_left).await,
+        Duty::Replication => replicate::replicate(app, &place, &upkeep.state).await,
     }
 }
 
@@ -144,9 +180,13 @@ async fn owns(app: &App, instance: &ResourceId, repository: Uuid) -> Result<bool
     Ok(state.repository_guid == repository)
 }
 
-/// Whether a backup or the deletion of the instance runs, or is to run at once.
-async fn is_needed(app: &App, instance: &ResourceId) -> Result<bool, Error> {
-    for kind in [OperationKind::Backup, OperationKind::DeleteInstance] {
+/// Whether a backup or the deletion of the instance runs, or is to run at once. Copying is in no backup's way: it only reads
+/// here.
+async fn is_needed(app: &App, instance: &ResourceId, duty: Duty) -> Result<bool, Error> {
+    for kind in [OperationKind::DeleteInstance, OperationKind::Backup] {
+        if duty == Duty::Replication && kind == OperationKind::Backup {
+            continue;
+        }
         if db::operation::is_unfinished(app.db.read(), instance, kind).await? {
             return Ok(true);
         }
@@ -155,10 +195,10 @@ async fn is_needed(app: &App, instance: &ResourceId) -> Result<bool, Error> {
 }
 
 /// Returns when somebody else needs the repository.
-pub(super) async fn needed(app: &App, instance: &ResourceId) {
+pub(super) async fn needed(app: &App, instance: &ResourceId, duty: Duty) {
     loop {
         tokio::time::sleep(YIELD_POLL).await;
-        match is_needed(app, instance).await {
+        match is_needed(app, instance, duty).await {
             Ok(false) => {}
             Ok(true) => return,
             Err(error) => tracing::warn!(

@@ -141,6 +141,7 @@ async fn record(app: &App, place: &Place, verdicts: Vec<PackVerdict>) -> Result<
         holder: &holder,
         purpose: LeasePurpose::Verification,
         patience: Duration::ZERO,
+        above: 0,
     };
     let stop = app.stopping.child_token();
     let repository = place.repository.clone();

@@ -75,6 +75,9 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
         "COFFER_ALERTS_BACKUP_LATE_MINUTES" => {
             config.alerts.backup_late = parse(name, value).map(minutes)?;
         }
+        "COFFER_ALERTS_COPY_LATE_MINUTES" => {
+            config.alerts.copy_late = parse(name, value).map(minutes)?;
+        }
         "COFFER_KEY_VAULT_AZURE_TENANT_ID" => azure.tenant_id = Some(value.to_owned()),
         "COFFER_KEY_VAULT_AZURE_CLIENT_ID" => azure.client_id = Some(value.to_owned()),
         "COFFER_KEY_VAULT_AZURE_CLIENT_SECRET" => {

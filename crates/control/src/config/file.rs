@@ -111,6 +111,7 @@ struct Alerts {
     webhook_url: Option<String>,
     webhook_secret: Option<SecretString>,
     backup_late_minutes: Option<u64>,
+    copy_late_minutes: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -239,6 +240,7 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
         config.alerts.webhook_secret = file.alerts.webhook_secret;
     }
     replace(&mut config.alerts.backup_late, file.alerts.backup_late_minutes.map(minutes));
+    replace(&mut config.alerts.copy_late, file.alerts.copy_late_minutes.map(minutes));
     config.key_vault_azure = file.key_vault.azure;
     replace(&mut config.core_dumps, file.core_dumps);
     if file.metrics.token.is_some() {

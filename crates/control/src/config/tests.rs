@@ -323,3 +323,42 @@ fn key_vaults_of_azure_have_hosts_with_scopes_and_one_identity() {
     assert_eq!(config.key_vault_azure.client_id.as_deref(), Some("c"));
     assert!(config.core_dumps);
 }
+
+#[test]
+fn a_second_region_is_a_location_of_its_own() {
+    let config = from_text(
+        r#"
+        [storage]
+        default = { url = "s3://acme/rest", paired_with = "North Europe" }
+        northeurope = "s3://acme-north"
+        [storage."West Europe"]
+        url = "s3://acme-west"
+        paired_with = "North Europe"
+        [alerts]
+        copy_late_minutes = 30
+        "#,
+    )
+    .unwrap();
+    for location in ["westeurope", "WEST europe", "anywhere else"] {
+        assert_eq!(config.pair_of(location).as_deref(), Some("northeurope"), "{location}");
+    }
+    assert_eq!(config.pair_of("northeurope"), None);
+    assert_eq!(config.storage_of_pair("North Europe").unwrap().1.url, "s3://acme-north");
+    let missing = config.storage_of_pair("southeurope").unwrap_err().to_string();
+    assert!(missing.contains("storage.southeurope"), "nothing stands for it: {missing}");
+    assert_eq!(config.alerts.copy_late.as_secs(), 1800);
+
+    let pair = |rest: &str| format!("[storage]\nwest = {{ url = \"s3://acme\", {rest} }}\n");
+    for (text, word) in [
+        (pair("paired_with = \"West\""), "is the location itself"),
+        (pair("paired_with = \"east\""), "there is no storage.east"),
+        (pair("paired_with = \"east\"") + "east = \"s3://acme/\"", "the same place"),
+        (pair("paired_with = 1"), "a location's name"),
+    ] {
+        let refused = from_text(&text).unwrap_err();
+        assert!(refused.contains(word), "{text}: {refused}");
+    }
+    // The same bucket's name at another storage is another bucket.
+    let elsewhere = "east = { url = \"s3://acme\", endpoint = \"https://minio.example\" }";
+    from_text(&(pair("paired_with = \"east\"") + elsewhere)).unwrap();
+}

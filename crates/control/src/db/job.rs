@@ -85,6 +85,9 @@ pub struct JobBody {
     pub datasource_set_name: Option<String>,
     /// Asked for by a person.
     pub user_triggered: bool,
+    /// Restores from the vault's second region.
+    #[serde(default)]
+    pub cross_region: bool,
     /// Bytes moved to or from the server.
     #[serde(default)]
     pub transferred_bytes: Option<u64>,

@@ -10,6 +10,7 @@
 
 pub mod alert;
 pub mod audit;
+pub mod copy;
 pub mod datasource_claim;
 pub mod deleted_secret;
 pub mod job;

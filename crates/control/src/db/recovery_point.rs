@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
-use super::{Executor, ListPlace, Tx, repository_size};
+use super::{Executor, ListPlace, Tx, copy, repository_size};
 use crate::error::Error;
 
 /// Most rows that one page holds.
@@ -59,6 +59,9 @@ pub struct RecoveryPointBody {
     /// How the storage itself holds everything that it needs; none where nothing is known of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_lock: Option<StorageLock>,
+    /// The same of its copy in the second region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_lock: Option<StorageLock>,
 }
 
 /// The lock of a recovery point in the storage.
@@ -92,6 +95,8 @@ pub struct RecoveryPointRange<'a> {
     pub to_us: Option<i64>,
     /// Those behind this one in the order of the list: new ones, which come before all others, move no page.
     pub after: Option<&'a ListPlace>,
+    /// Only those that have been copied to the second region.
+    pub copied: bool,
 }
 
 /// Adds a row, and what it has written to the size of the repository; the same one again changes nothing, since the step that adds
@@ -147,7 +152,7 @@ pub async fn list<'e>(
     let (after_us, after_id) = range.after.map_or((i64::MAX, ""), ListPlace::parts);
     let rows = sqlx::query(
         "SELECT * FROM recovery_point WHERE repository = $1 AND taken_us >= $2 AND taken_us <= $3 \
-         AND (taken_us < $4 OR (taken_us = $4 AND id > $5)) ORDER BY taken_us DESC, id LIMIT $6",
+         AND (taken_us < $4 OR (taken_us = $4 AND id > $5)) AND ($7 = 0 OR copied_us IS NOT NULL) ORDER BY taken_us DESC, id LIMIT $6",
     )
     .bind(repository.to_string())
     .bind(range.from_us.unwrap_or(i64::MIN))
@@ -155,6 +160,7 @@ pub async fn list<'e>(
     .bind(after_us)
     .bind(after_id)
     .bind(i64::from(RECOVERY_POINTS_PAGE_ROWS_MAX))
+    .bind(i64::from(range.copied))
     .fetch_all(executor)
     .await?;
     rows.iter().map(from_row).collect()
@@ -251,6 +257,21 @@ pub async fn set_storage_lock(
     update_body(tx, repository, &point).await
 }
 
+/// The same of its copy in the second region.
+///
+/// # Errors
+/// The database fails.
+pub async fn set_copy_lock(
+    tx: &mut Tx,
+    repository: Uuid,
+    id: &str,
+    lock: StorageLock,
+) -> Result<(), Error> {
+    let Some(mut point) = get(&mut **tx, repository, id).await? else { return Ok(()) };
+    point.body.copy_lock = Some(lock);
+    update_body(tx, repository, &point).await
+}
+
 async fn update_body(tx: &mut Tx, repository: Uuid, point: &RecoveryPoint) -> Result<(), Error> {
     sqlx::query("UPDATE recovery_point SET body = $1 WHERE repository = $2 AND id = $3")
         .bind(serde_json::to_string(&point.body).map_err(Error::internal)?)
@@ -283,11 +304,12 @@ pub async fn delete_all(tx: &mut Tx, repository: Uuid) -> Result<u64, Error> {
         .bind(repository.to_string())
         .execute(&mut **tx)
         .await?;
+    copy::forget(tx, repository).await?;
     repository_size::forget(tx, repository).await?;
     Ok(deleted.rows_affected())
 }
 
-fn from_row(row: &SqliteRow) -> Result<RecoveryPoint, Error> {
+pub(super) fn from_row(row: &SqliteRow) -> Result<RecoveryPoint, Error> {
     let body: String = row.try_get("body")?;
     Ok(RecoveryPoint {
         id: row.try_get("id")?,

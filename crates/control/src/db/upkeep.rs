@@ -22,6 +22,8 @@ pub enum Duty {
     Collection,
     /// What is stored is read.
     Verification,
+    /// Recovery points are copied to the second region, and what is to go there goes.
+    Replication,
 }
 
 impl Duty {
@@ -32,6 +34,7 @@ impl Duty {
             Self::Retention => "retention",
             Self::Collection => "collection",
             Self::Verification => "verification",
+            Self::Replication => "replication",
         }
     }
 }

@@ -39,6 +39,8 @@ pub enum Announce {
     Export,
     /// Status below the group's location, result below the subscription's: DELETE of a vault.
     VaultDeletion,
+    /// Both below the second region: restores from there.
+    SecondRegion,
 }
 
 /// Adds the headers that tell the client where to follow the operation.
@@ -63,6 +65,9 @@ pub fn announce(
             .with_header(ASYNC_OPERATION, &place.vault_status())
             .with_header(LOCATION, &place.instance_results()),
         Announce::Export => response.with_header(LOCATION, &place.export()),
+        Announce::SecondRegion => response
+            .with_header(ASYNC_OPERATION, &place.location(OperationPart::Status))
+            .with_header(LOCATION, &place.location(OperationPart::Results)),
         Announce::VaultDeletion => response
             .with_header(ASYNC_OPERATION, &place.group_location_status())
             .with_header(LOCATION, &place.location(OperationPart::Results)),
@@ -185,7 +190,11 @@ fn status_body(operation: &Operation, path: String) -> OperationResource {
 /// With the job's id where there is a job.
 fn job_info(operation: &Operation) -> OperationJobExtendedInfo {
     OperationJobExtendedInfo {
-        job_id: operation.job_id.map(|job| format!("{}/backupJobs/{job}", operation.vault)),
+        job_id: operation.job_id.map(|job| match operation.is_cross_region() {
+            // As recorded: it is asked for beside the vault's id, not by one of its own.
+            true => job.to_string(),
+            false => format!("{}/backupJobs/{job}", operation.vault),
+        }),
         ..OperationJobExtendedInfo::default()
     }
 }

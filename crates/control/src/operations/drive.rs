@@ -236,6 +236,7 @@ impl Core {
             return Ok(());
         }
         tx.commit().await?;
+        saga.concluded();
         crash_here(run.kind(), "conclude:after");
         match error {
             None => tracing::info!("succeeded"),

@@ -59,4 +59,7 @@ pub struct BackupInput {
 pub struct RestoreInput {
     /// The request, canonical and checked.
     pub request: AzureBackupRestoreRequest,
+    /// The second region, when it is to be restored from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_region: Option<String>,
 }

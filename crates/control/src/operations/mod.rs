@@ -81,6 +81,8 @@ pub enum NewJob {
         recovery_destination: String,
         /// `filePrefix` of a restore as files.
         file_prefix: Option<String>,
+        /// It is restored from the second region.
+        cross_region: bool,
     },
 }
 
@@ -148,6 +150,14 @@ pub struct Operation {
     pub server_key: Option<String>,
     /// The trace of the request that began it; none when nobody took traces, or when no request did.
     pub trace: Option<TraceContext>,
+}
+
+impl Operation {
+    /// Whether it was asked for in the vault's second region.
+    #[must_use]
+    pub fn is_cross_region(&self) -> bool {
+        self.input.get("secondRegion").is_some_and(|region| !region.is_null())
+    }
 }
 
 /// Makes the operation's row, and its job's, in the caller's transaction. After the commit the caller wakes the

@@ -27,6 +27,10 @@ pub(crate) trait Saga: Send + Sync {
 
     /// Writes what the outcome means for resources, in the transaction that ends the operation. No network, no files.
     async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error>;
+
+    /// Called after that transaction, to wake whoever waits for it. A process that dies in between does not come here: it only
+    /// spares somebody's wait for the next round.
+    fn concluded(&self) {}
 }
 
 /// Why a step did not succeed.

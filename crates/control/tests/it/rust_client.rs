@@ -23,6 +23,8 @@ const NOT_KNOWN_TO_IT: &[(&str, &str)] = &[
     // Recorded, and in later specifications.
     ("AzureBackupJobResource", ".properties.sourceDataStoreType"),
     ("AzureBackupJobResourceList", ".value[].properties.sourceDataStoreType"),
+    ("AzureBackupJobResource", ".properties.isCrossRegionRestore"),
+    ("AzureBackupJobResourceList", ".value[].properties.isCrossRegionRestore"),
 ];
 
 /// Values that the client takes for unknown. Both were recorded as the status of a protection. The list may only shrink.
@@ -74,12 +76,13 @@ const MODELS: &[Model] = models! {
         "GET" "backupVaults/*/backupInstances/*/operationResults/*";
     DeletedBackupInstanceResourceList: "GET" "backupVaults/*/deletedBackupInstances";
     DeletedBackupInstanceResource: "GET" "backupVaults/*/deletedBackupInstances/*";
-    AzureBackupRecoveryPointResourceList: "GET" "backupVaults/*/backupInstances/*/recoveryPoints";
+    AzureBackupRecoveryPointResourceList: "GET" "backupVaults/*/backupInstances/*/recoveryPoints",
+        "" "locations/*/fetchSecondaryRecoveryPoints";
     AzureBackupRecoveryPointResource: "GET" "backupVaults/*/backupInstances/*/recoveryPoints/*";
     AzureBackupFindRestorableTimeRangesResponseResource:
         "POST" "backupVaults/*/backupInstances/*/findRestorableTimeRanges";
-    AzureBackupJobResourceList: "GET" "backupVaults/*/backupJobs";
-    AzureBackupJobResource: "GET" "backupVaults/*/backupJobs/*";
+    AzureBackupJobResourceList: "GET" "backupVaults/*/backupJobs", "" "locations/*/fetchCrossRegionRestoreJobs";
+    AzureBackupJobResource: "GET" "backupVaults/*/backupJobs/*", "POST" "locations/*/fetchCrossRegionRestoreJob";
     ExportJobsResult: "GET" "backupVaults/*/backupJobs/operations/*";
     ResourceGuardProxyBaseResourceList: "GET" "backupVaults/*/backupResourceGuardProxies";
     ResourceGuardProxyBaseResource: "" "backupVaults/*/backupResourceGuardProxies/*";

@@ -115,6 +115,7 @@ impl Collect {
             holder: &holder,
             purpose: LeasePurpose::Collection,
             patience: LEASE_PATIENCE,
+            above: 0,
         };
         let (clock, stop) = (Clock::system(), watched.cancel.child_token());
         let grace_ms = u64::from(self.grace_hours) * HOUR_MS;

@@ -81,10 +81,13 @@ pub async fn put(
                     .with_target("location")
                 })?;
             let vault = BackupVaultResource {
-                location: Some(location),
                 tags: body.tags,
                 identity: None,
-                properties: vault_properties::effective(storage, settings, None)?,
+                properties: {
+                    let pair = app.config.pair_of(&location);
+                    vault_properties::effective(storage, settings, None, pair.as_deref())?
+                },
+                location: Some(location),
                 id: None,
                 name: None,
                 kind: None,
@@ -192,6 +195,7 @@ async fn create(
         principal_id: None,
         deleting: false,
         deletion: None,
+        second_region: region_of(&vault.properties),
     };
     vault.properties.provisioning_state = Some("Provisioning".to_owned());
     vault.tags = vault.tags.filter(|tags| !tags.is_empty());
@@ -226,8 +230,15 @@ async fn update(
         guarded::require_consent(app, call, &mut tx, &existing.id, operation, requests).await?;
     }
     let mut after = before.clone();
-    after.properties =
-        vault_properties::effective(change.storage, change.settings, Some(&before.properties))?;
+    let offered = || app.config.pair_of(&super::location_of(&existing));
+    let second_region = state.second_region.clone().or_else(offered);
+    after.properties = vault_properties::effective(
+        change.storage,
+        change.settings,
+        Some(&before.properties),
+        second_region.as_deref(),
+    )?;
+    state.second_region = state.second_region.or_else(|| region_of(&after.properties));
     after.properties.provisioning_state.clone_from(&before.properties.provisioning_state);
     if let Some(tags) = change.tags {
         after.tags = Some(tags).filter(|tags| !tags.is_empty());
@@ -272,6 +283,10 @@ fn row_body(vault: &BackupVaultResource, state: &VaultState) -> Result<Value, Er
     let mut body = serde_json::to_value(vault).map_err(Error::internal)?;
     write_state(&mut body, state);
     Ok(body)
+}
+
+fn region_of(vault: &BackupVault) -> Option<String> {
+    vault.replicated_regions.as_ref()?.first().cloned()
 }
 
 fn require_same_location(existing: &Resource, location: &str) -> Result<(), Error> {

@@ -177,6 +177,33 @@ pub fn cross_region_restore_enabled() -> Error {
     .user_facing()
 }
 
+/// Cross-region restore needs a second region.
+pub fn no_second_region(is_geo_redundant: bool) -> Error {
+    invalid_input(if is_geo_redundant {
+        "crossRegionRestoreSettings cannot be Enabled: the location of the vault is paired with no other one (storage.{location}.paired_with \
+         of the configuration)."
+    } else {
+        "crossRegionRestoreSettings can be Enabled only while the VaultStore is GeoRedundant: others are not copied to a second region."
+    })
+}
+
+/// A request about the second region of a vault from which nobody may restore there.
+pub fn not_enabled_across(vault: &ResourceId) -> Error {
+    Error::invalid(
+        "UserErrorCrossRegionRestoreNotEnabled",
+        format!("Cross region restore is not enabled for the Backup vault {vault}."),
+    )
+    .with_recommended_action(
+        "Set featureSettings.crossRegionRestoreSettings.state of the Backup vault to Enabled.",
+    )
+    .user_facing()
+}
+
+/// A request about a second region that is another one than it says.
+pub fn other_region(what: &str, given: &str, expected: &str) -> Error {
+    invalid_input(format!("The {what} is '{given}'; of this Backup vault it is '{expected}'."))
+}
+
 /// A destructive action that the vault's immutability forbids.
 pub fn vault_is_immutable(detail: &str) -> Error {
     Error::invalid(
@@ -349,6 +376,19 @@ pub fn recovery_point_not_found(id: &str) -> Error {
         .with_inner(InnerError::new(
             INNER_UNAVAILABLE,
             format!("The backup instance has no recovery point '{id}'."),
+        ))
+        .user_facing()
+}
+
+/// The instance has it, and its second region not yet.
+pub fn recovery_point_not_copied(id: &str) -> Error {
+    Error::invalid("UserErrorRecoveryPointNotFound", "The recovery point could not be found.")
+        .with_recommended_action(
+            "List the recovery points in the second region and choose one of them, or wait until it has been copied.",
+        )
+        .with_inner(InnerError::new(
+            INNER_UNAVAILABLE,
+            format!("The recovery point '{id}' has not been copied to the second region yet."),
         ))
         .user_facing()
 }

@@ -42,6 +42,16 @@ pub async fn list(
     call.authorize(app, "backupVaults/backupJobs/read", vault).await?;
     let filter = filter()?;
     vault_require(app.db.read(), vault).await?;
+    page_of(app, vault, &filter, page).await
+}
+
+/// A page of them, of a vault that is there.
+pub(super) async fn page_of(
+    app: &App,
+    vault: &ResourceId,
+    filter: &JobFilter,
+    page: &TimePage,
+) -> Result<Paged<Job>, Error> {
     let items_max = page.items_max(JOBS_PAGE_ROWS_MAX);
     let mut items = Vec::new();
     let mut after = page.after.clone();

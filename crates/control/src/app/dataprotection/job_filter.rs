@@ -23,6 +23,8 @@ pub struct JobFilter {
     pub kind: Option<JobKind>,
     /// Only what a person has asked for, or only what the schedule has.
     pub user_triggered: Option<bool>,
+    /// Only restores from a second region, or only what is none.
+    pub cross_region: Option<bool>,
 }
 
 impl JobFilter {
@@ -32,6 +34,7 @@ impl JobFilter {
         self.datasource.as_ref().is_none_or(|wanted| job.body.datasource.to_lowercase() == *wanted)
             && self.kind.is_none_or(|wanted| job.body.kind == wanted)
             && self.user_triggered.is_none_or(|wanted| job.body.user_triggered == wanted)
+            && self.cross_region.is_none_or(|wanted| job.body.cross_region == wanted)
     }
 }
 
@@ -66,16 +69,18 @@ fn apply(filter: &mut JobFilter, comparison: Comparison<'_>) -> Result<(), Strin
         ("backupinstanceid", "eq") => set_once(&mut filter.instance, value.to_lowercase(), field),
         ("datasourceid", "eq") => set_once(&mut filter.datasource, value.to_lowercase(), field),
         ("operationcategory", "eq") => {
-            let wanted = match value.to_ascii_lowercase().as_str() {
-                "backup" => JobKind::Backup,
-                "restore" => JobKind::Restore,
+            let (kind, cross_region) = match value.to_ascii_lowercase().as_str() {
+                "backup" => (JobKind::Backup, false),
+                "restore" => (JobKind::Restore, false),
+                "crossregionrestore" => (JobKind::Restore, true),
                 _ => {
                     return Err(format!(
-                        "the operationCategory '{value}' does not exist; Backup and Restore do"
+                        "the operationCategory '{value}' does not exist; Backup, Restore and CrossRegionRestore do"
                     ));
                 }
             };
-            set_once(&mut filter.kind, wanted, field)
+            set_once(&mut filter.kind, kind, field)?;
+            set_once(&mut filter.cross_region, cross_region, field)
         }
         ("operation", "eq") => {
             let (kind, by_a_person) = match value.to_ascii_lowercase().as_str() {

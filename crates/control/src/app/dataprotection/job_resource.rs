@@ -40,6 +40,7 @@ pub fn job_resource(job: &Job, form: JobForm) -> AzureBackupJobResource {
     };
     let category = match body.kind {
         JobKind::Backup => "Backup",
+        JobKind::Restore if body.cross_region => "CrossRegionRestore",
         JobKind::Restore => "Restore",
     };
     let etag_time = format_time(job.updated_us).replace(':', "%3A");
@@ -86,7 +87,7 @@ pub fn job_resource(job: &Job, form: JobForm) -> AzureBackupJobResource {
             },
             duration: Some(duration(job, form)),
             progress_url: None,
-            is_cross_region_restore: None,
+            is_cross_region_restore: body.cross_region.then_some(true),
             error_details: (!body.errors.is_empty()).then(|| body.errors.clone()),
             extended_info: (form == JobForm::Get).then(|| extended_info(job)),
         },

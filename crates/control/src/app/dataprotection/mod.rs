@@ -14,6 +14,7 @@ pub mod backup_policy;
 pub mod backup_vault;
 pub mod conditions;
 pub mod critical_operation;
+pub mod cross_region;
 pub mod datasource;
 pub mod deleted_backup_instance;
 pub mod deleted_vault;
@@ -120,7 +121,7 @@ impl Call<'_> {
             kind: wanted.kind,
             vault: vault.id.clone(),
             instance: wanted.instance.cloned(),
-            location: location_of(vault),
+            location: wanted.location.unwrap_or_else(|| location_of(vault)),
             input: wanted.input,
             api_version: self.api_version.clone(),
             activity_id: self.activity_id.to_owned(),
@@ -138,20 +139,27 @@ struct Wanted<'a> {
     instance: Option<&'a ResourceId>,
     input: Value,
     job: Option<NewJob>,
+    /// Where its status is told, if that is not the vault's location.
+    location: Option<String>,
 }
 
 impl<'a> Wanted<'a> {
     fn of_vault(kind: OperationKind) -> Self {
-        Self { kind, instance: None, input: Value::Null, job: None }
+        Self { kind, instance: None, input: Value::Null, job: None, location: None }
     }
 
     fn of_instance(kind: OperationKind, instance: &'a ResourceId) -> Self {
-        Self { kind, instance: Some(instance), input: Value::Null, job: None }
+        Self { kind, instance: Some(instance), input: Value::Null, job: None, location: None }
     }
 
     fn with_input(mut self, input: &impl Serialize) -> Result<Self, Error> {
         self.input = serde_json::to_value(input).map_err(Error::internal)?;
         Ok(self)
+    }
+
+    fn in_location(mut self, location: Option<String>) -> Self {
+        self.location = location;
+        self
     }
 
     fn with_job(mut self, job: NewJob) -> Self {

@@ -61,6 +61,7 @@ pub(crate) async fn insert(
         datasource_set_name: datasource_set_name(properties, &datasource_id),
         datasource: datasource_id,
         user_triggered: true,
+        cross_region: false,
         transferred_bytes: None,
         source_bytes: None,
         progress_percent: None,
@@ -78,13 +79,14 @@ pub(crate) async fn insert(
             let tag = retention_tag.clone().unwrap_or_else(|| DEFAULT_RETENTION_TAG.to_owned());
             body.details.insert(RETENTION_TAG_DETAIL.to_owned(), tag);
         }
-        NewJob::Restore { recovery_point_id, recovery_destination, file_prefix } => {
+        NewJob::Restore { recovery_point_id, recovery_destination, file_prefix, cross_region } => {
             let state: InstanceState = read_state(&resource.body)?;
             let point =
                 db::recovery_point::get(&mut **tx, state.repository_guid, recovery_point_id)
                     .await?
                     .ok_or_else(errors::resource_not_found)?;
             body.kind = JobKind::Restore;
+            body.cross_region = *cross_region;
             body.source_recovery_point =
                 Some(JobRecoveryPoint { id: point.id, taken_us: point.taken_us });
             body.recovery_destination = Some(recovery_destination.clone());

@@ -187,6 +187,31 @@ pub const OPERATIONS: &[ProviderOperation] = &[
         "Check whether the name of a Backup Vault is free",
     ),
     op("locations/checkFeatureSupport/action", "Provider", "Check whether a feature is supported"),
+    op(
+        "subscriptions/resourceGroups/providers/locations/fetchSecondaryRecoveryPoints/action",
+        "Second Region",
+        "List the Recovery Points in the second region",
+    ),
+    op(
+        "subscriptions/resourceGroups/providers/locations/validateCrossRegionRestore/action",
+        "Second Region",
+        "Validate a restore from the second region",
+    ),
+    op(
+        "subscriptions/resourceGroups/providers/locations/crossRegionRestore/action",
+        "Second Region",
+        "Restore from the second region",
+    ),
+    op(
+        "subscriptions/resourceGroups/providers/locations/fetchCrossRegionRestoreJobs/action",
+        "Second Region",
+        "List the restores from the second region",
+    ),
+    op(
+        "subscriptions/resourceGroups/providers/locations/fetchCrossRegionRestoreJob/action",
+        "Second Region",
+        "Read a restore from the second region",
+    ),
     op("operations/read", "Provider", "List the operations of the provider"),
 ];
 

@@ -64,6 +64,17 @@ pub async fn list(
 ) -> Result<Paged<ShownRecoveryPoint>, Error> {
     call.authorize(app, "backupVaults/backupInstances/recoveryPoints/read", instance).await?;
     let filter = filter()?;
+    page_of(app, instance, &filter, page, false).await
+}
+
+/// A page of them, or only of those that have been copied to the second region.
+pub(super) async fn page_of(
+    app: &App,
+    instance: &ResourceId,
+    filter: &RecoveryPointFilter,
+    page: &TimePage,
+    copied: bool,
+) -> Result<Paged<ShownRecoveryPoint>, Error> {
     let of = owner(app, instance).await?;
     if filter.state.as_deref().is_some_and(|state| !state.eq_ignore_ascii_case(STATE)) {
         return Ok(Paged { items: Vec::new(), next: None });
@@ -72,6 +83,7 @@ pub async fn list(
         from_us: filter.start_us,
         to_us: filter.end_us,
         after: page.after.as_ref(),
+        copied,
     };
     let mut points = db::recovery_point::list(app.db.read(), of.repository, range).await?;
     let is_last = points.len() < RECOVERY_POINTS_PAGE_ROWS_MAX as usize;

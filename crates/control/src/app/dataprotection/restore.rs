@@ -7,6 +7,7 @@ use coffer_azure::{
 };
 
 use super::critical_operation::CriticalOperation;
+use super::cross_region::SecondRegionScope;
 use super::protection_state::{Decision, InstanceAction, decide};
 use super::state::{InstanceState, read_state};
 use super::{
@@ -60,7 +61,7 @@ pub async fn validate_restore(
     body: impl FnOnce() -> Result<AzureBackupRestoreRequest, Error> + Send,
 ) -> Result<Operation, Error> {
     call.authorize(app, "backupVaults/backupInstances/validateRestore/action", id).await?;
-    begin(app, call, id, body()?, OperationKind::ValidateRestore).await
+    begin(app, call, id, body()?, OperationKind::ValidateRestore, Source::Vault).await
 }
 
 /// Begins a restore.
@@ -75,15 +76,31 @@ pub async fn restore(
     body: impl FnOnce() -> Result<AzureBackupRestoreRequest, Error> + Send,
 ) -> Result<Operation, Error> {
     call.authorize(app, "backupVaults/backupInstances/restore/action", id).await?;
-    begin(app, call, id, body()?, OperationKind::Restore).await
+    begin(app, call, id, body()?, OperationKind::Restore, Source::Vault).await
 }
 
-async fn begin(
+/// Where it is restored from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// The vault's own storage.
+    Vault,
+    /// The copy in its second region.
+    SecondRegion {
+        /// The address of the request.
+        scope: &'a SecondRegionScope,
+        /// The vault's region, as the request has it.
+        source_region: &'a str,
+    },
+}
+
+/// Begins either, for a caller who may do it.
+pub(super) async fn begin(
     app: &App,
     call: Call<'_>,
     id: &ResourceId,
     request: AzureBackupRestoreRequest,
     kind: OperationKind,
+    source: Source<'_>,
 ) -> Result<Operation, Error> {
     let mut request = check(request)?;
     let target = check_target(&mut request.restore_target_info).map_err(errors::invalid_input)?;
@@ -94,6 +111,12 @@ async fn begin(
     let mut tx = app.begin(call.caller).await?;
     let vault = id.parent().ok_or_else(errors::resource_not_found)?;
     let vault = vault_require_usable(&mut tx, &vault).await?;
+    let second_region = match source {
+        Source::Vault => None,
+        Source::SecondRegion { scope, source_region } => {
+            Some(scope.require(&vault, source_region)?)
+        }
+    };
     let instance = instance_row::require(&mut *tx, id).await?;
     if let Decision::Refused(reason) =
         decide(instance_row::state_of(&instance), InstanceAction::Restore)
@@ -114,14 +137,22 @@ async fn begin(
         db::recovery_point::get(&mut *tx, state.repository_guid, &request.recovery_point_id)
             .await?
             .ok_or_else(|| errors::recovery_point_not_found(&request.recovery_point_id))?;
+    if second_region.is_some()
+        && !db::copy::is_copied(&mut *tx, state.repository_guid, &point.id).await?
+    {
+        return Err(errors::recovery_point_not_copied(&point.id));
+    }
     request.recovery_point_id.clone_from(&point.id);
-    let mut wanted = Wanted::of_instance(kind, &instance.id)
-        .with_input(&RestoreInput { request: request.into() })?;
+    let mut wanted =
+        Wanted::of_instance(kind, &instance.id).in_location(second_region.clone()).with_input(
+            &RestoreInput { request: request.into(), second_region: second_region.clone() },
+        )?;
     if kind == OperationKind::Restore {
         wanted = wanted.with_job(NewJob::Restore {
             recovery_point_id: point.id,
             recovery_destination: target.destination,
             file_prefix: target.file_prefix,
+            cross_region: second_region.is_some(),
         });
     }
     let operation = call.begin(&mut tx, &vault, wanted, now_us).await?;

@@ -31,6 +31,10 @@ pub struct VaultState {
     /// Set while the vault is, or is about to be, softly deleted.
     #[serde(default)]
     pub deletion: Option<VaultDeletion>,
+    /// The location that its recovery points are copied to while it is geo-redundant. Never changed once it was chosen, since
+    /// something may be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_region: Option<String>,
 }
 
 /// A vault's [`Deletion`], and which vault it was.

@@ -14,13 +14,36 @@ pub(crate) fn wanted(
     point: &RecoveryPointBody,
     now_us: i64,
 ) -> Option<RetentionLock> {
-    let mode = match immutability {
-        Immutability::Absent | Immutability::Disabled => return None,
-        Immutability::Unlocked => LockMode::Unlocked,
-        Immutability::Locked => LockMode::Locked,
-    };
+    let mode = mode_of(immutability)?;
+    lacking(mode, point, point.storage_lock, now_us)
+}
+
+/// The same of its copy in the second region.
+#[must_use]
+pub(crate) fn wanted_of_copy(
+    immutability: Immutability,
+    point: &RecoveryPointBody,
+    now_us: i64,
+) -> Option<RetentionLock> {
+    lacking(mode_of(immutability)?, point, point.copy_lock, now_us)
+}
+
+fn mode_of(immutability: Immutability) -> Option<LockMode> {
+    match immutability {
+        Immutability::Absent | Immutability::Disabled => None,
+        Immutability::Unlocked => Some(LockMode::Unlocked),
+        Immutability::Locked => Some(LockMode::Locked),
+    }
+}
+
+fn lacking(
+    mode: LockMode,
+    point: &RecoveryPointBody,
+    held: Option<StorageLock>,
+    now_us: i64,
+) -> Option<RetentionLock> {
     let expiry_us = point.expiry_us.filter(|expiry_us| *expiry_us > now_us)?;
-    let is_held = point.storage_lock.is_some_and(|held| {
+    let is_held = held.is_some_and(|held| {
         held.until_us >= expiry_us && (held.locked || mode == LockMode::Unlocked)
     });
     let until_ms = u64::try_from(expiry_us).ok()?.div_ceil(1000);

@@ -6,6 +6,7 @@
 use coffer_azure::{
     BackupVault, DataStoreType, FeatureSettings, ImmutabilitySettings, ImmutabilityState,
     MonitoringSettings, SecuritySettings, SoftDeleteSettings, SoftDeleteState, StorageSetting,
+    StorageType,
 };
 
 use super::critical_operation::CriticalOperation;
@@ -26,7 +27,8 @@ pub(super) struct RequestedSettings {
     pub(super) monitoring: Option<MonitoringSettings>,
 }
 
-/// The properties that a vault gets. `provisioning_state` is left to the caller.
+/// The properties that a vault gets. `provisioning_state` is left to the caller. `second_region` is where its recovery points
+/// are copied to if it is geo-redundant; none if they are copied nowhere.
 ///
 /// # Errors
 /// A setting does not exist, is not supported, or may not be changed any more.
@@ -34,6 +36,7 @@ pub(super) fn effective(
     storage: Option<Vec<StorageSetting>>,
     requested: RequestedSettings,
     current: Option<&BackupVault>,
+    second_region: Option<&str>,
 ) -> Result<BackupVault, Error> {
     let storage = match storage.or_else(|| current.and_then(|vault| vault.storage_settings.clone()))
     {
@@ -64,22 +67,45 @@ pub(super) fn effective(
         current.and_then(|vault| vault.is_vault_protected_by_resource_guard).unwrap_or(false);
     let (secure_score, bcdr_security_level) =
         scores(next.soft_delete, next.immutability, is_guarded);
+    let features = merge_features(
+        requested.features,
+        current.and_then(|vault| vault.feature_settings.as_ref()),
+    )?;
+    let second_region = second_region.filter(|_| is_geo_redundant(&storage));
+    let was_enabled = current.is_some_and(|vault| restores_across(vault.feature_settings.as_ref()));
+    if restores_across(features.as_ref()) {
+        let was_copied = current.is_some_and(|vault| {
+            vault.replicated_regions.as_ref().is_some_and(|regions| !regions.is_empty())
+        });
+        // One that was enabled before there was a second region stays as it is.
+        if second_region.is_none() && (was_copied || !was_enabled) {
+            return Err(errors::no_second_region(is_geo_redundant(&storage)));
+        }
+    }
     Ok(BackupVault {
         provisioning_state: None,
         storage_settings: Some(storage),
         is_vault_protected_by_resource_guard: Some(is_guarded),
         monitoring_settings: check_monitoring(requested.monitoring)?,
         security_settings: Some(next.settings()),
-        feature_settings: merge_features(
-            requested.features,
-            current.and_then(|vault| vault.feature_settings.as_ref()),
-        )?,
+        feature_settings: features,
         secure_score: Some(secure_score.to_owned()),
         bcdr_security_level: Some(bcdr_security_level.to_owned()),
         resource_guard_operation_requests: None,
-        // Copies in a second region are the storage's business, not the vault's.
-        replicated_regions: Some(Vec::new()),
+        replicated_regions: Some(second_region.map(str::to_owned).into_iter().collect()),
     })
+}
+
+fn is_geo_redundant(storage: &[StorageSetting]) -> bool {
+    let mut vault_stores =
+        storage.iter().filter(|it| it.datastore_type == Some(DataStoreType::VaultStore));
+    vault_stores.any(|it| it.kind == Some(StorageType::GeoRedundant))
+}
+
+/// Whether restores from the second region are enabled.
+pub(super) fn restores_across(features: Option<&FeatureSettings>) -> bool {
+    let settings = features.and_then(|features| features.cross_region_restore_settings.as_ref());
+    settings.is_some_and(|settings| is(&settings.state, "Enabled"))
 }
 
 /// Writes whether a resource guard watches over the vault, and the scores that follow.
@@ -305,97 +331,4 @@ fn check_word(member: &str, given: Option<&str>, known: &[&str]) -> Result<(), E
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn storage() -> Option<Vec<StorageSetting>> {
-        coffer_azure::decode_value(
-            json!([{ "datastoreType": "VaultStore", "type": "LocallyRedundant" }]),
-        )
-        .unwrap()
-    }
-
-    fn security(soft_delete: &str, immutability: &str) -> RequestedSettings {
-        RequestedSettings {
-            security: coffer_azure::decode_value(json!({
-                "softDeleteSettings": { "state": soft_delete, "retentionDurationInDays": 14.0 },
-                "immutabilitySettings": { "state": immutability }
-            }))
-            .unwrap(),
-            ..RequestedSettings::default()
-        }
-    }
-
-    #[test]
-    fn a_new_vault_is_soft_deleting() {
-        let vault = effective(storage(), RequestedSettings::default(), None).unwrap();
-        assert_eq!(soft_delete_of(&vault).unwrap(), (SoftDelete::On, 14.0));
-        assert_eq!(vault.secure_score.as_deref(), Some("None"));
-        assert!(vault.security_settings.unwrap().immutability_settings.is_none());
-    }
-
-    #[test]
-    fn the_recorded_walk_of_changes() {
-        let mut vault = effective(storage(), security("Off", "Unlocked"), None).unwrap();
-        for (soft_delete, immutability, outcome) in [
-            ("On", "Unlocked", Ok(("Minimum", "Fair"))),
-            ("Off", "Unlocked", Ok(("None", "Poor"))),
-            ("AlwaysOn", "Unlocked", Ok(("Adequate", "Good"))),
-            ("On", "Unlocked", Err("UserErrorDisableSoftDeleteNotAllowed")),
-            ("AlwaysOn", "Disabled", Ok(("Adequate", "Good"))),
-            ("AlwaysOn", "Locked", Ok(("Adequate", "Good"))),
-            ("AlwaysOn", "Unlocked", Err("UserErrorUnsupportedVaultImmutabilityStateChange")),
-        ] {
-            match (effective(None, security(soft_delete, immutability), Some(&vault)), outcome) {
-                (Ok(next), Ok((score, level))) => {
-                    assert_eq!(next.secure_score.as_deref(), Some(score));
-                    assert_eq!(next.bcdr_security_level.as_deref(), Some(level));
-                    vault = next;
-                }
-                (Err(error), Err(code)) => assert_eq!(error.code, code),
-                (got, expected) => {
-                    panic!("{soft_delete} {immutability}: {got:?}, expected {expected:?}")
-                }
-            }
-        }
-        let silent = effective(None, RequestedSettings::default(), Some(&vault)).unwrap();
-        assert_eq!(silent.security_settings, vault.security_settings);
-    }
-
-    #[test]
-    fn cross_region_restore_stays() {
-        let features = |state: &str| RequestedSettings {
-            features: coffer_azure::decode_value(
-                json!({ "crossRegionRestoreSettings": { "state": state } }),
-            )
-            .unwrap(),
-            ..RequestedSettings::default()
-        };
-        let vault = effective(storage(), features("Enabled"), None).unwrap();
-        let error = effective(None, features("Disabled"), Some(&vault)).unwrap_err();
-        assert_eq!(error.code, "UserErrorCrossRegionRestoreStateChangeNotAllowed");
-    }
-
-    #[test]
-    fn settings_that_do_not_exist_are_refused() {
-        for settings in [security("Sometimes", "Disabled"), security("On", "Molten")] {
-            assert_eq!(
-                effective(storage(), settings, None).unwrap_err().code,
-                "BMSUserErrorInvalidInput"
-            );
-        }
-        for days in [0.0, 13.9, 181.0, -1.0] {
-            let settings = RequestedSettings {
-                security: coffer_azure::decode_value(
-                    json!({ "softDeleteSettings": { "retentionDurationInDays": days } }),
-                )
-                .unwrap(),
-                ..RequestedSettings::default()
-            };
-            assert!(effective(storage(), settings, None).is_err(), "{days}");
-        }
-        assert!(effective(None, RequestedSettings::default(), None).is_err());
-        assert!(effective(Some(Vec::new()), RequestedSettings::default(), None).is_err());
-    }
-}
+mod tests;

@@ -97,11 +97,36 @@ pub(super) fn list<T>(
     page: Paged<T>,
     encode: impl Fn(&T) -> Value,
 ) -> ArmResponse {
+    list_with(request, &[], page, encode)
+}
+
+fn list_with<T>(
+    request: Request<'_>,
+    asked: &[(&str, Option<String>)],
+    page: Paged<T>,
+    encode: impl Fn(&T) -> Value,
+) -> ArmResponse {
     let mut body = json!({ "value": page.items.iter().map(encode).collect::<Vec<_>>() });
     if let (Some(after), Value::Object(members)) = (&page.next, &mut body) {
-        members.insert("nextLink".to_owned(), Value::String(next_link(request, after)));
+        members.insert("nextLink".to_owned(), Value::String(next_link(request, asked, after)));
     }
     ArmResponse::ok(body)
+}
+
+/// A list that a body has asked for, whose members `asked` stand in the link's query, since it is followed without a body.
+///
+/// # Errors
+/// As [`list_of`].
+pub(super) fn list_asked_for<T, W: Serialize>(
+    request: Request<'_>,
+    asked: &[(&str, Option<String>)],
+    page: Paged<T>,
+    encode: impl Fn(&T) -> Result<W, Error>,
+) -> Result<ArmResponse, Error> {
+    let items =
+        page.items.iter().map(|item| serde_json::to_value(encode(item)?).map_err(Error::internal));
+    let page = Paged { items: items.collect::<Result<Vec<Value>, Error>>()?, next: page.next };
+    Ok(list_with(request, asked, page, Value::clone))
 }
 
 /// The same for what has a wire type.
@@ -113,10 +138,7 @@ pub(super) fn list_of<T, W: Serialize>(
     page: Paged<T>,
     encode: impl Fn(&T) -> Result<W, Error>,
 ) -> Result<ArmResponse, Error> {
-    let items =
-        page.items.iter().map(|item| serde_json::to_value(encode(item)?).map_err(Error::internal));
-    let page = Paged { items: items.collect::<Result<Vec<Value>, Error>>()?, next: page.next };
-    Ok(list(request, page, Value::clone))
+    list_asked_for(request, &[], page, encode)
 }
 
 /// Which page of a list by time is asked for, by `$skipToken` and `$top`.
@@ -156,7 +178,7 @@ pub(super) fn filter<T>(
 }
 
 /// The absolute URL of what follows `after`, with the filter that the request had.
-fn next_link(request: Request<'_>, after: &str) -> String {
+fn next_link(request: Request<'_>, asked: &[(&str, Option<String>)], after: &str) -> String {
     let mut url = request.app.endpoint().to_owned();
     for segment in &request.req.segments {
         url.push('/');
@@ -166,6 +188,11 @@ fn next_link(request: Request<'_>, after: &str) -> String {
     query.append_pair("api-version", request.req.api_version.as_str());
     for name in ["$filter", "$top"] {
         if let Some(value) = request.req.query.get(name).filter(|value| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+    }
+    for (name, value) in asked {
+        if let Some(value) = value {
             query.append_pair(name, value);
         }
     }

@@ -6,6 +6,7 @@
 mod backup_instance;
 mod backup_policy;
 mod backup_vault;
+mod cross_region;
 mod deleted_backup_instance;
 mod deleted_vault;
 mod encode;
@@ -15,7 +16,6 @@ mod provider;
 mod recovery_point;
 mod resource_guard;
 mod resource_guard_proxy;
-mod unsupported;
 
 pub(super) use job::download as download_export;
 
@@ -203,6 +203,9 @@ impl<'a> Request<'a> {
                 operation::status(self, 3).await
             }
             (&Method::GET, ["operationstatus", _]) => operation::status(self, 1).await,
+            (_, ["locations", _, rest]) if cross_region::is_served(rest) => {
+                self.in_second_region(rest).await
+            }
             (
                 _,
                 ["backupvaults" | "resourceguards"]
@@ -211,6 +214,24 @@ impl<'a> Request<'a> {
             ) => Err(self.method_not_allowed("GET")),
             (_, ["locations", _, "checknameavailability"]) => Err(self.method_not_allowed("POST")),
             _ => Err(self.unknown()),
+        }
+    }
+
+    /// `rest` is what follows `locations/{name}`.
+    async fn in_second_region(self, rest: &str) -> Result<ArmResponse, Error> {
+        match (&self.req.method, rest) {
+            (&Method::POST | &Method::GET, "fetchsecondaryrecoverypoints") => {
+                cross_region::recovery_points(self).await
+            }
+            (&Method::POST | &Method::GET, "fetchcrossregionrestorejobs") => {
+                cross_region::jobs(self).await
+            }
+            (&Method::POST, "fetchcrossregionrestorejob") => cross_region::job(self).await,
+            (&Method::POST, "validatecrossregionrestore") => {
+                cross_region::validate_restore(self).await
+            }
+            (&Method::POST, "crossregionrestore") => cross_region::restore(self).await,
+            _ => Err(self.method_not_allowed("POST")),
         }
     }
 
@@ -362,6 +383,12 @@ impl<'a> Request<'a> {
     }
 
     fn unknown(self) -> Error {
-        unsupported::path(self.scope)
+        Error::not_found(
+            "InvalidResourceType",
+            format!(
+                "The resource type '{}' could not be found in the namespace 'Microsoft.DataProtection'.",
+                self.scope.rest.iter().step_by(2).cloned().collect::<Vec<_>>().join("/")
+            ),
+        )
     }
 }

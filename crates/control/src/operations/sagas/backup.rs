@@ -22,7 +22,7 @@ use uuid::Uuid;
 use self::sealed::{describe, root, sealed_before};
 use super::data_run::{WorkDirectory, job_failed, job_warning};
 use super::datasource_access::{DatasourceAccess, datasource_access};
-use super::instance_repository::{instance_resource, open_repository, vault_lock};
+use super::instance_repository::{instance_resource, open_repository, region_of, vault_lock};
 use super::job_monitor::JobMonitor;
 use super::policy_retention::PolicyRetention;
 use super::validate_for_backup::discover_tools;
@@ -167,6 +167,11 @@ impl Saga for Backup {
             }
         }
     }
+
+    /// It may have a second region.
+    fn concluded(&self) {
+        self.app.duties.wake_replication();
+    }
 }
 
 impl Backup {
@@ -243,6 +248,7 @@ impl Backup {
             holder: &operation.id,
             purpose: LeasePurpose::Backup,
             patience: LEASE_PATIENCE,
+            above: 0,
         };
         let leased = with_lease(
             &repository,
@@ -433,6 +439,10 @@ async fn note_upkeep(
         // What could not be locked, or only while the vault changed.
         db::upkeep::bring_forward(tx, Duty::StorageLock, repository, instance, now).await?;
         db::upkeep::bring_forward(tx, Duty::Retention, repository, instance, now).await?;
+        let vault = db::resource_get(&mut **tx, &run.operation().vault).await?;
+        if vault.as_ref().and_then(region_of).is_some() {
+            db::upkeep::bring_forward(tx, Duty::Replication, repository, instance, now).await?;
+        }
     }
     db::upkeep::bring_forward(tx, Duty::Verification, repository, instance, in_time(FIRST_READ))
         .await

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use coffer_azure::ResourceId;
-use coffer_store::{ObjectLock, ObjectStore, Repository, VaultKeyring};
+use coffer_store::{
+    Error as StoreError, Lease, LeasePurpose, ObjectLock, ObjectStore, Repository, VaultKeyring,
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -13,6 +15,7 @@ use crate::app::dataprotection::vault_security::Immutability;
 use crate::app::{App, user_facing_error};
 use crate::db::{self, Resource};
 use crate::error::Error;
+use crate::lease::{LEASE_PATIENCE, LeaseClaim, acquire};
 use crate::operations::Failure;
 
 /// Where a vault keeps its bytes, and as whom it acts.
@@ -32,12 +35,10 @@ pub(super) async fn vault_storage(app: &App, vault: &ResourceId) -> Result<Vault
     let state: VaultState = read_state(&resource.body)?;
     let location = resource.body["location"].as_str().unwrap_or_default();
     let (store, lock) = app.storage_and_lock(location).await?;
-    let state_path = "/properties/securitySettings/immutabilitySettings/state";
-    let immutability = resource.body.pointer(state_path).and_then(Value::as_str);
     Ok(VaultStorage {
         store,
         lock,
-        immutability: immutability.and_then(Immutability::parse).unwrap_or_default(),
+        immutability: immutability_of(&resource),
         vault_guid: state.vault_guid,
         principal_id: state.principal_id,
     })
@@ -92,7 +93,60 @@ pub(crate) async fn open_repository(
     Repository::open(&store, vault_guid, repository, &keyring).await.map_err(store_failure)
 }
 
-/// Destroys a repository for good: its keys first. May be repeated.
+/// A vault's second region.
+pub(crate) struct SecondRegion {
+    /// Its location, as it stands below `storage` in the configuration.
+    pub(crate) region: String,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// Where the operator wants locks of that storage.
+    pub(crate) lock: Option<Arc<dyn ObjectLock>>,
+    pub(crate) immutability: Immutability,
+    pub(crate) vault_guid: Uuid,
+}
+
+/// Where the vault's recovery points are copied to; none while it is not geo-redundant, or where there is no second region.
+pub(crate) async fn second_region(
+    app: &App,
+    vault: &ResourceId,
+) -> Result<Option<SecondRegion>, Error> {
+    let resource =
+        db::resource_get(app.db.read(), vault).await?.ok_or_else(errors::resource_not_found)?;
+    let Some(region) = region_of(&resource) else { return Ok(None) };
+    let state: VaultState = read_state(&resource.body)?;
+    let (store, lock) = app.storage_and_lock_of_pair(&region).await?;
+    let immutability = immutability_of(&resource);
+    Ok(Some(SecondRegion { region, store, lock, immutability, vault_guid: state.vault_guid }))
+}
+
+/// The same of what may have been left there by a vault that was geo-redundant once.
+async fn second_store(
+    app: &App,
+    vault: &ResourceId,
+) -> Result<Option<(Arc<dyn ObjectStore>, Uuid)>, Error> {
+    let resource =
+        db::resource_get(app.db.read(), vault).await?.ok_or_else(errors::resource_not_found)?;
+    let state: VaultState = read_state(&resource.body)?;
+    let Some(region) = state.second_region else { return Ok(None) };
+    let (store, _) = app.storage_and_lock_of_pair(&region).await?;
+    Ok(Some((store, state.vault_guid)))
+}
+
+/// Opens the copy of a repository in the vault's second region, by what is there alone.
+pub(crate) async fn open_copy(
+    app: &App,
+    vault: &ResourceId,
+    repository: Uuid,
+) -> Result<Repository, Failure> {
+    let second = second_region(app, vault).await?;
+    let SecondRegion { store, vault_guid, .. } =
+        second.ok_or_else(|| errors::not_enabled_across(vault))?;
+    let store_failure = |error| user_facing_error::store_failure(&error);
+    let keyring =
+        VaultKeyring::open(&store, vault_guid, &app.master_key).await.map_err(store_failure)?;
+    Repository::open(&store, vault_guid, repository, &keyring).await.map_err(store_failure)
+}
+
+/// Destroys a repository for good, and then its copy, which nothing can be copied to any more: keys first. May be repeated.
 pub(crate) async fn destroy_repository(
     app: &App,
     vault: &ResourceId,
@@ -103,14 +157,79 @@ pub(crate) async fn destroy_repository(
         .await
         .map_err(|error| user_facing_error::store_failure(&error))?;
     tracing::info!(%repository, objects, "a repository was destroyed");
+    destroy_copy(app, vault, repository).await
+}
+
+async fn destroy_copy(app: &App, vault: &ResourceId, repository: Uuid) -> Result<(), Failure> {
+    let Some((store, vault_guid)) = second_store(app, vault).await? else { return Ok(()) };
+    // Whoever copies at this moment has to stop first, or would leave something behind.
+    let _lease = stop_copying(app, &store, vault_guid, repository).await?;
+    let objects = Repository::destroy(&store, vault_guid, repository)
+        .await
+        .map_err(|error| user_facing_error::store_failure(&error))?;
+    if objects > 0 {
+        tracing::info!(%repository, objects, "the copy of a repository was destroyed");
+    }
     Ok(())
 }
 
-/// Destroys what the storage holds of a vault, alive or deleted, for good: its keys first. May be repeated.
+/// Waits for the lease of the copy. None where there is nothing to wait for: it is not there, or cannot be used.
+async fn stop_copying(
+    app: &App,
+    store: &Arc<dyn ObjectStore>,
+    vault_guid: Uuid,
+    repository: Uuid,
+) -> Result<Option<Lease>, Failure> {
+    let opened = async {
+        let keyring = VaultKeyring::open(store, vault_guid, &app.master_key).await?;
+        Repository::open(store, vault_guid, repository, &keyring).await
+    };
+    let copy = match opened.await {
+        Ok(copy) => copy,
+        Err(error @ StoreError::Storage { .. }) => {
+            return Err(user_facing_error::store_failure(&error));
+        }
+        Err(_) => return Ok(None),
+    };
+    let holder = format!("the deletion by the service {}", app.node_name);
+    let claim = LeaseClaim {
+        holder: &holder,
+        purpose: LeasePurpose::Deletion,
+        patience: LEASE_PATIENCE,
+        above: 0,
+    };
+    match acquire(&copy, claim, &app.clock, &app.stopping).await {
+        Ok(lease) => Ok(Some(lease)),
+        Err(StoreError::Corrupt { .. } | StoreError::WrongKey { .. }) => Ok(None),
+        Err(error) => Err(user_facing_error::store_failure(&error)),
+    }
+}
+
+/// Destroys what the storages hold of a vault, alive or deleted, for good: its keys first. May be repeated.
 pub(crate) async fn destroy_vault(app: &App, vault: &ResourceId) -> Result<(), Failure> {
     let VaultStorage { store, vault_guid, .. } = vault_storage(app, vault).await?;
-    VaultKeyring::destroy(&store, vault_guid)
-        .await
-        .map_err(|error| user_facing_error::store_failure(&error))?;
-    Ok(())
+    let store_failure = |error| user_facing_error::store_failure(&error);
+    VaultKeyring::destroy(&store, vault_guid).await.map_err(store_failure)?;
+    let Some((store, vault_guid)) = second_store(app, vault).await? else { return Ok(()) };
+    let destroy = async {
+        // None is left but by somebody who copied and did not notice that he was to stop.
+        for repository in coffer_store::list_repositories(&store, vault_guid).await? {
+            Repository::destroy(&store, vault_guid, repository).await?;
+        }
+        VaultKeyring::destroy(&store, vault_guid).await
+    };
+    destroy.await.map(drop).map_err(store_failure)
+}
+
+/// Where a vault's recovery points are copied to, by its row.
+#[must_use]
+pub(crate) fn region_of(vault: &Resource) -> Option<String> {
+    let region = vault.body.pointer("/properties/replicatedRegions/0")?;
+    region.as_str().map(str::to_owned)
+}
+
+fn immutability_of(vault: &Resource) -> Immutability {
+    let state_path = "/properties/securitySettings/immutabilitySettings/state";
+    let immutability = vault.body.pointer(state_path).and_then(Value::as_str);
+    immutability.and_then(Immutability::parse).unwrap_or_default()
 }

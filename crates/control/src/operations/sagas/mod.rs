@@ -30,7 +30,8 @@ use crate::app::App;
 
 pub(crate) use data_run::clear_work_directories;
 pub(crate) use instance_repository::{
-    destroy_repository, destroy_vault, open_repository, vault_lock,
+    SecondRegion, destroy_repository, destroy_vault, open_repository, region_of, second_region,
+    vault_lock,
 };
 
 /// The saga of every kind.

@@ -12,7 +12,10 @@ use coffer_store::{ObjectStore, VaultKeyring};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::instance_repository::{VaultStorage, vault_lock, vault_storage};
+use super::instance_repository::{
+    VaultStorage, region_of, second_region, vault_lock, vault_storage,
+};
+use crate::app::dataprotection::vault_security::Immutability;
 use crate::app::{App, user_facing_error};
 use crate::db::upkeep::Duty;
 use crate::db::{self, Tx};
@@ -41,7 +44,7 @@ impl Saga for PutVault {
         if let Some((storage, _)) = vault_lock(&self.app, &run.operation().vault).await? {
             storage.check().await.map_err(|error| user_facing_error::store_failure(&error))?;
         }
-        Ok(())
+        self.make_second(run).await
     }
 
     async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
@@ -56,11 +59,36 @@ impl Saga for PutVault {
         // It may have become immutable.
         let duty = Duty::StorageLock;
         db::upkeep::bring_forward_vault(tx, duty, &run.operation().vault, run.now_us()).await?;
+        if region_of(&vault).is_some() {
+            // It may have got its second region.
+            let (duty, id) = (Duty::Replication, &run.operation().vault);
+            db::upkeep::bring_forward_vault(tx, duty, id, run.now_us()).await?;
+        }
         db::resource_update(tx, &mut vault, run.now_us()).await
+    }
+
+    fn concluded(&self) {
+        self.app.duties.wake_replication();
     }
 }
 
 impl PutVault {
+    /// The second region has to be as good as the first before anybody relies on it.
+    async fn make_second(&self, run: &Run) -> Result<(), Failure> {
+        let Some(second) = second_region(&self.app, &run.operation().vault).await? else {
+            return Ok(());
+        };
+        self.make_keyring(&second.store, second.vault_guid)
+            .await
+            .map_err(|error| user_facing_error::store_failure(&error))?;
+        let is_immutable =
+            matches!(second.immutability, Immutability::Unlocked | Immutability::Locked);
+        if let Some(lock) = second.lock.filter(|_| is_immutable) {
+            lock.check().await.map_err(|error| user_facing_error::store_failure(&error))?;
+        }
+        Ok(())
+    }
+
     async fn make_keyring(
         &self,
         store: &Arc<dyn ObjectStore>,

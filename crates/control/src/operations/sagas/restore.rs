@@ -21,10 +21,11 @@ use super::data_run::{
     WorkDirectory, job_failed, job_warning, not_proved_warning, note_restore_ended,
 };
 use super::files_target::FilesTarget;
-use super::instance_repository::{instance_resource, open_repository};
+use super::instance_repository::instance_resource;
 use super::job_monitor::JobMonitor;
 use super::restore_target::{
-    DatabaseTarget, Target, chosen, database_target, recovery_point_id, target,
+    DatabaseTarget, Target, chosen, database_target, recovery_point_id, require_point,
+    source_repository, target,
 };
 use super::validate_for_backup::discover_tools;
 use crate::app::App;
@@ -32,8 +33,8 @@ use crate::app::alert::AlertKind;
 use crate::app::dataprotection::restore_choice::Choice;
 use crate::app::dataprotection::{datasource, instance_row};
 use crate::app::user_facing_error::{self, Place, engine_failure, store_failure};
+use crate::db::Tx;
 use crate::db::job::{JobStatus, JobWarning};
-use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::operations::{Failure, Outcome, RestoreInput, Run, Saga};
 use crate::pin::while_pinned;
@@ -205,10 +206,7 @@ impl Restore {
         let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
         let (_, state) = instance_resource(&self.app, instance).await?;
         let id = recovery_point_id(&input.request)?;
-        match db::recovery_point::get(self.app.db.read(), state.repository_guid, &id).await? {
-            Some(_) => Ok(()),
-            None => Err(Failure::failed(user_facing_error::recovery_point_not_found(&id))),
-        }
+        require_point(&self.app, input, state.repository_guid, &id).await
     }
 
     async fn write_database(&self, run: &Run, input: &RestoreInput) -> Result<Written, Failure> {
@@ -234,7 +232,7 @@ impl Restore {
         let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
         let (_, state) = instance_resource(&self.app, instance).await?;
         let repository =
-            open_repository(&self.app, &operation.vault, state.repository_guid).await?;
+            source_repository(&self.app, &operation.vault, input, state.repository_guid).await?;
         let _work = WorkDirectory::make(&self.app, run).await?;
         let stop = run.cancellation().child_token();
         let monitor = Arc::new(JobMonitor::new(run.kind(), "write"));
@@ -278,7 +276,7 @@ impl Restore {
         let (resource, state) = instance_resource(&self.app, instance).await?;
         let of_server = datasource::is_server(&instance_row::datasource_of(&resource)?);
         let repository =
-            open_repository(&self.app, &operation.vault, state.repository_guid).await?;
+            source_repository(&self.app, &operation.vault, input, state.repository_guid).await?;
         let Choice { selection, role_map, .. } = chosen(input)?;
         let id = recovery_point_id(&input.request)?;
         let request = FilesRequest {

@@ -5,13 +5,17 @@ use coffer_azure::{
     RestoreTargetInfoBase,
 };
 use coffer_engine::restore::{RestoreOptions, RestoreRequest, TEMPORARY_PREFIX};
+use coffer_store::Repository;
+use uuid::Uuid;
 
 use super::data_run::{operation_guid, work_path};
 use super::datasource_access::{DatasourceAccess, datasource_access};
+use super::instance_repository::{open_copy, open_repository};
 use super::validate_for_backup::discover_tools;
 use crate::app::dataprotection::errors;
 use crate::app::dataprotection::restore_choice::{Choice, choice};
 use crate::app::{App, user_facing_error};
+use crate::db;
 use crate::operations::{Failure, RestoreInput, Run};
 
 /// The two kinds of targets.
@@ -28,6 +32,36 @@ pub(super) fn recovery_point_id(request: &AzureBackupRestoreRequest) -> Result<S
         // Ids are lower case in the repository, whatever the caller sends.
         Some(id) => Ok(id.to_lowercase()),
         None => Err(errors::not_supported("A restore to a point in time").into()),
+    }
+}
+
+/// Fails unless the recovery point is where it is to be restored from.
+pub(super) async fn require_point(
+    app: &App,
+    input: &RestoreInput,
+    repository: Uuid,
+    id: &str,
+) -> Result<(), Failure> {
+    let is_there = match input.second_region {
+        Some(_) => db::copy::is_copied(app.db.read(), repository, id).await?,
+        None => db::recovery_point::get(app.db.read(), repository, id).await?.is_some(),
+    };
+    if is_there {
+        return Ok(());
+    }
+    Err(Failure::failed(user_facing_error::recovery_point_not_found(id)))
+}
+
+/// The repository that is restored from: of the first region nothing is needed where it is the second.
+pub(super) async fn source_repository(
+    app: &App,
+    vault: &ResourceId,
+    input: &RestoreInput,
+    repository: Uuid,
+) -> Result<Repository, Failure> {
+    match input.second_region {
+        Some(_) => open_copy(app, vault, repository).await,
+        None => open_repository(app, vault, repository).await,
     }
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::files_target::FilesTarget;
-use super::instance_repository::{instance_resource, open_repository};
+use super::instance_repository::instance_resource;
 use super::restore_target::{
-    DatabaseTarget, Target, check_failure, chosen, database_target, recovery_point_id, target,
+    DatabaseTarget, Target, check_failure, chosen, database_target, recovery_point_id,
+    require_point, source_repository, target,
 };
+use crate::app::App;
 use crate::app::user_facing_error::{Place, engine_failure};
-use crate::app::{App, user_facing_error};
-use crate::db::{self, Tx};
+use crate::db::Tx;
 use crate::error::Error;
 use crate::operations::{Failure, Outcome, RestoreInput, Run, Saga};
 
@@ -35,14 +36,12 @@ impl Saga for ValidateRestore {
         let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
         let (_, state) = instance_resource(app, instance).await?;
         let id = recovery_point_id(&input.request)?;
-        if db::recovery_point::get(app.db.read(), state.repository_guid, &id).await?.is_none() {
-            return Err(Failure::failed(user_facing_error::recovery_point_not_found(&id)));
-        }
+        require_point(app, &input, state.repository_guid, &id).await?;
         match target(&input)? {
             Target::Files(info) => {
                 FilesTarget::resolve(app, run, &operation.vault, info).await?.require_free()?;
                 let repository =
-                    open_repository(app, &operation.vault, state.repository_guid).await?;
+                    source_repository(app, &operation.vault, &input, state.repository_guid).await?;
                 coffer_engine::check_selection(&chosen(&input)?.selection, &id, &repository)
                     .await
                     .map_err(|error| engine_failure(&error, &Place::storage()))
@@ -52,7 +51,7 @@ impl Saga for ValidateRestore {
                     database_target(app, run, &operation.vault, &input, datasource, credentials)
                         .await?;
                 let repository =
-                    open_repository(app, &operation.vault, state.repository_guid).await?;
+                    source_repository(app, &operation.vault, &input, state.repository_guid).await?;
                 let checked = tokio::select! {
                     checked = coffer_engine::restore::restore_preflight(&request, &repository) => checked,
                     () = run.cancellation().cancelled() => return Err(Failure::Interrupted),

@@ -230,12 +230,9 @@ async fn what_is_not_there_is_refused_and_never_pretended() {
     let s = Scene::start().await;
     let vault = s.make_vault("v1", "On").await;
     let provider = format!("{}/providers/Microsoft.DataProtection", s.group);
-    for (method, path) in [
-        (Method::POST, format!("{provider}/locations/westus/fetchSecondaryRecoveryPoints")),
-        (Method::POST, format!("{provider}/locations/westus/crossRegionRestore")),
-    ] {
-        s.h.call(method, &path, Some(json!({}))).await.expect_error(400, "OperationNotSupported");
-    }
+    s.get(&format!("{provider}/locations/westus/crossRegionRestore"))
+        .await
+        .expect_error(405, "MethodNotAllowed");
     s.get(&format!("{provider}/widgets")).await.expect_error(404, "InvalidResourceType");
     s.get(&format!("{vault}/widgets/w")).await.expect_error(404, "InvalidResourceType");
     s.h.call(Method::PUT, &format!("{vault}/backupJobs"), Some(json!({})))

@@ -41,6 +41,7 @@ async fn add(s: &Scene, vault: &str, numbers: std::ops::Range<usize>) {
                 datasource_location: "l".into(),
                 datasource_set_name: None,
                 user_triggered: number % 5 == 0,
+                cross_region: false,
                 transferred_bytes: None,
                 source_bytes: None,
                 progress_percent: None,

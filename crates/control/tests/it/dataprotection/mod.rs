@@ -16,6 +16,7 @@ mod protection;
 mod published;
 mod recovery_points;
 mod resource_guards;
+mod second_region;
 
 use std::time::Instant;
 

@@ -42,6 +42,7 @@ pub(super) async fn add(s: &Scene, instance: &str, count: usize) {
             policy_version: 1,
             damaged: false,
             storage_lock: None,
+            copy_lock: None,
         };
         let point = RecoveryPoint { id: format!("{at:032x}"), taken_us, scheduled_us: None, body };
         db::recovery_point::insert(&mut tx, state.repository_guid, &point).await.unwrap();

@@ -27,6 +27,11 @@ impl Guarded {
     pub(super) async fn new(soft_delete: &str) -> Self {
         let s = Scene::start().await;
         let (vault, server) = s.make_all(soft_delete).await;
+        Self::of(s, vault, server).await
+    }
+
+    /// The same for a vault that is there.
+    pub(super) async fn of(s: Scene, vault: String, server: String) -> Self {
         let group =
             format!("/subscriptions/{}/resourceGroups/security", s.h.other_subscription().await);
         s.put(&group, json!({ "location": "westeurope" })).await.expect(201);

@@ -167,11 +167,22 @@ impl Asked {
             path.push_str("?api-version=7.4");
         }
         let method: Method = row.method.parse().unwrap();
+        let of_second_region = of_second_region(last_type(&template), present);
+        if let (Some(asked), "GET") = (&of_second_region, row.method) {
+            // What follows a page: the body's members stand in the query.
+            let mut query = url::form_urlencoded::Serializer::new(String::new());
+            for (name, value) in asked.as_object().unwrap() {
+                query.append_pair(name, value.as_str().unwrap());
+            }
+            path.push_str(&format!("?{}", query.finish()));
+        }
         let body = match row.method {
             "PUT" => Some(body(last_type(&template), present)),
             "PATCH" if is_secret => Some(json!({ "attributes": { "enabled": true } })),
             "PATCH" => Some(json!({ "tags": {} })),
-            "POST" if !template.ends_with("/token") => Some(json!({})),
+            "POST" if !template.ends_with("/token") => {
+                Some(of_second_region.unwrap_or_else(|| json!({})))
+            }
             _ => None,
         };
         Self { method, path, body }
@@ -181,6 +192,36 @@ impl Asked {
 /// The last word of a template that is a type.
 fn last_type(template: &str) -> &str {
     template.split('/').rfind(|part| !part.starts_with('{')).unwrap_or_default()
+}
+
+/// A good body for a request about the second region, for which it takes more than a right at its address.
+fn of_second_region(kind: &str, names: &Names) -> Option<Value> {
+    let vault = names.in_group("Microsoft.DataProtection", "backupVaults");
+    let instance = format!("{vault}/backupInstances/{}", names.name("backupInstances"));
+    let of_instance = json!({ "sourceRegion": "westus", "sourceBackupInstanceId": instance });
+    Some(match kind {
+        "fetchSecondaryRecoveryPoints" => of_instance,
+        "validateCrossRegionRestore" | "crossRegionRestore" => json!({
+            "crossRegionRestoreDetails": of_instance,
+            "restoreRequestObject": {
+                "objectType": "AzureBackupRecoveryPointBasedRestoreRequest",
+                "recoveryPointId": "3e192126995b408bab9f4252d76c6b23", "sourceDataStoreType": "VaultStore",
+                "restoreTargetInfo": {
+                    "objectType": "RestoreFilesTargetInfo", "recoveryOption": "FailIfExists",
+                    "targetDetails": { "filePrefix": "p", "restoreTargetLocationType": "AzureBlobs",
+                        "url": "https://a.blob.core.windows.net/c" },
+                },
+            },
+        }),
+        "fetchCrossRegionRestoreJobs" => {
+            json!({ "sourceRegion": "westus", "sourceBackupVaultId": vault })
+        }
+        "fetchCrossRegionRestoreJob" => json!({
+            "sourceRegion": "westus", "sourceBackupVaultId": vault,
+            "jobId": "0af76519-16cd-43dd-8448-eb211c80319c",
+        }),
+        _ => return None,
+    })
 }
 
 /// A good body for the PUT of one of the type.

@@ -13,6 +13,7 @@ mod remote_storage;
 mod replicas;
 mod resumption;
 mod schedule;
+mod second_region;
 mod secrets;
 mod servers;
 mod storage_lock;

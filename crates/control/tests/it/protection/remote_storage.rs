@@ -71,6 +71,7 @@ async fn a_whole_life(kind: ObjectStorageKind) {
             url: emulator.url("coffer/production"),
             options: options(&emulator),
             lock: false,
+            paired_with: None,
         };
     })
     .await;
@@ -148,12 +149,18 @@ async fn refusals(kind: ObjectStorageKind) {
         let missing = emulator.url_of("no-such-place", "");
         config.storage.insert(
             "westus".to_owned(),
-            StorageConfig { url: missing, options: options(&emulator), lock: false },
+            StorageConfig {
+                url: missing,
+                options: options(&emulator),
+                lock: false,
+                paired_with: None,
+            },
         );
         let url = emulator.url("wrong");
-        config
-            .storage
-            .insert("eastus".to_owned(), StorageConfig { url, options: wrong, lock: false });
+        config.storage.insert(
+            "eastus".to_owned(),
+            StorageConfig { url, options: wrong, lock: false, paired_with: None },
+        );
     })
     .await;
     let missing = refused(&harness, "westus").await;

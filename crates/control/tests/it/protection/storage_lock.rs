@@ -25,7 +25,7 @@ fn config(s3: &ObjectStorage, url: String) -> StorageConfig {
     let options: serde_json::Map<_, _> =
         s3.options().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
     let options: LocationOptions = serde_json::from_value(options.into()).unwrap();
-    StorageConfig { url, options, lock: true }
+    StorageConfig { url, options, lock: true, paired_with: None }
 }
 
 /// The bucket, as somebody sees it who has its credentials and nothing else.

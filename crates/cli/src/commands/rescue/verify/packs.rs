@@ -159,6 +159,7 @@ impl Records {
             holder: &holder,
             purpose: LeasePurpose::Verification,
             patience: LEASE_PATIENCE,
+            above: 0,
         };
         let (clock, stop) = (Clock::system(), watched.cancel.child_token());
         let kept = with_lease(&opened.repository, claim, &clock, &stop, async |lease| {

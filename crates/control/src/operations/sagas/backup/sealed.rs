@@ -94,5 +94,6 @@ pub(super) async fn describe(
         policy_version: checkpoint.retention.policy_version,
         damaged: false,
         storage_lock: None,
+        copy_lock: None,
     })
 }
