@@ -64,14 +64,21 @@ class Client(RestClient):
 class World:
     """One PostgreSQL server, one Coffer, two subscriptions."""
 
-    def __init__(self):
+    def __init__(self, configuration=None):
+        """`configuration` is the text of a file for `coffer serve`, in which `{directory}` is this world's."""
         self._stack = []
         try:
             self.postgres = Server()
             self._stack.append(self.postgres.stop)
             self.directory = Path(tempfile.mkdtemp(prefix="coffer-clients-"))
             self._stack.append(lambda: shutil.rmtree(self.directory, ignore_errors=True))
-            self.coffer = CofferServer(BINARY, self.directory / "data", log_path=self.directory / "serve.log")
+            file = None
+            if configuration:
+                file = self.directory / "coffer.toml"
+                file.write_text(configuration.replace("{directory}", str(self.directory)))
+            self.coffer = CofferServer(
+                BINARY, self.directory / "data", log_path=self.directory / "serve.log", configuration=file
+            )
             self._stack.append(self.coffer.stop)
             self.env = self.coffer.start()
             # From now on the same port: what was answered names it.

@@ -191,7 +191,7 @@ class Replay:
         job = theirs.get("jobId") or (theirs.get("properties") or {}).get("jobId")
         our_job = ours.get("jobId") or (ours.get("properties") or {}).get("jobId")
         if job and our_job:
-            self.names[job.rsplit("/", 1)[1]] = our_job.rsplit("/", 1)[1]
+            self.names[job.rsplit("/", 1)[-1]] = our_job.rsplit("/", 1)[-1]
         made, ours_made = self.point_made(theirs), self.point_made(ours)
         if made and ours_made:
             self.names[made] = ours_made
