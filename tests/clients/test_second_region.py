@@ -1,5 +1,6 @@
 """A second region: what is copied there is listed and restored by Azure's own client, and by storage and key alone."""
 
+import contextlib
 import json
 import subprocess
 import time
@@ -10,6 +11,7 @@ import bodies
 from azure.core.exceptions import HttpResponseError
 from azure.mgmt.dataprotection import models as m
 from azure_sdk import data_protection
+from terminal import Failure
 from test_lifecycle import LIMIT, Instance, done
 
 FIRST, SECOND = "westus", "eastus"
@@ -23,7 +25,9 @@ url = "file://{directory}/second"
 """
 
 
-class SecondRegion(unittest.TestCase):
+class Copied(unittest.TestCase):
+    """A database in a vault whose recovery points are copied to a second region."""
+
     @classmethod
     def setUpClass(cls):
         cls.world = harness.World(CONFIGURATION)
@@ -56,6 +60,10 @@ class SecondRegion(unittest.TestCase):
 
     def backup_and_wait(self):
         self.instance.backup()
+        return self.wait_for_copy()
+
+    def wait_for_copy(self):
+        """The newest recovery point, once it is in the second region."""
         newest = self.instance.recovery_points()[0].properties.recovery_point_id
         deadline = time.monotonic() + LIMIT
         while newest not in (point.properties.recovery_point_id for point in self.copied()):
@@ -86,6 +94,14 @@ class SecondRegion(unittest.TestCase):
         self.assertEqual(run.returncode, 0, run.stderr)
         return json.loads(run.stdout)
 
+    def all_is_sound(self):
+        """How many recovery points the second region has by itself; each has all that it needs."""
+        points = self.rescue("verify")["recoveryPoints"]
+        self.assertTrue(all(entry["sound"] for entry in points), points)
+        return len(points)
+
+
+class SecondRegion(Copied):
     def test_the_first_region_is_lost(self):
         self.backup_and_wait()
         self.world.postgres.psql("shop", "UPDATE numbers SET t = md5(t)")
@@ -119,12 +135,34 @@ class SecondRegion(unittest.TestCase):
         # Without the service: the second region's storage and the key.
         listed = {entry["recoveryPointId"] for entry in self.rescue("list")}
         self.assertEqual(listed, {entry.properties.recovery_point_id for entry in second})
-        verified = self.rescue("verify")
-        self.assertTrue(all(entry["sound"] for entry in verified["recoveryPoints"]), verified)
-        self.assertEqual(len(verified["recoveryPoints"]), 2)
+        self.assertEqual(self.all_is_sound(), 2)
         target = self.world.postgres.database("shop_rescued").uri + "?sslmode=disable"
         self.rescue("restore", "--recovery-point", point, "--target", target)
         self.assertEqual(self.content("shop_rescued"), first)
+
+
+class Killed(Copied):
+    """The server is killed while it copies, as in `test_crash`."""
+
+    def test_what_is_there_is_whole_and_the_rest_follows(self):
+        points = [point for point in self.world.coffer.command("crash-points").split() if point.startswith("replication:")]
+        self.assertEqual(len(points), 2)
+        self.backup_and_wait()
+        for taken, point in enumerate(points, start=1):
+            with self.subTest(point):
+                self.world.postgres.psql("shop", "UPDATE numbers SET t = md5(t)")
+                self.world.coffer.stop()
+                self.world.restart({"COFFER_CRASH_AT": point})
+                # The backup has ended when it is copied; whoever watches its job may see the server die.
+                with contextlib.suppress(Failure):
+                    self.world.client.post(f"{self.instance.id}/backup", bodies.adhoc_backup("BackupWeekly", ""))
+                self.assertTrue(self.world.wait_for_end(), f"the point {point} was never reached")
+                self.assertEqual(self.all_is_sound(), taken + (point == "replication:copied"))
+                self.world.coffer.stop()
+                self.world.restart()
+                self.wait_for_copy()
+                self.assertEqual(self.all_is_sound(), taken + 1)
+                self.assertEqual(len(self.copied()), taken + 1)
 
 
 if __name__ == "__main__":

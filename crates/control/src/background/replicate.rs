@@ -25,8 +25,8 @@ use crate::db::upkeep::Duty;
 use crate::db::{self, recovery_point::RecoveryPoint};
 use crate::error::Error;
 use crate::lease::{LeaseClaim, with_lease};
-use crate::operations::Failure;
 use crate::operations::sagas::{SecondRegion, second_region};
+use crate::operations::{Failure, replication_crash_point};
 use crate::pin::while_pinned;
 
 /// How often a repository is looked at of which nobody has said anything.
@@ -236,6 +236,7 @@ impl Turn<'_> {
             let stop = self.stop.child_token();
             let progress = |bytes| {
                 metrics::counter!("coffer_copied_bytes_total").increment(bytes);
+                replication_crash_point("copying");
             };
             let copying = async {
                 tokio::select! {
@@ -271,6 +272,7 @@ impl Turn<'_> {
                 }
                 Err(error) => return Err(engine_failure(&error, &Blame::storage())),
             }
+            replication_crash_point("copied");
         }
         let mut tx = self.app.db.begin().await?;
         let now_us = self.app.clock.now_us();

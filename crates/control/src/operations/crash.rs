@@ -15,10 +15,15 @@ const VARIABLE: &str = "COFFER_CRASH_AT";
 /// The points of a collection of garbage, which is no operation: it has planned what to delete; it has deleted a pack.
 const COLLECTION_POINTS: [&str; 2] = ["planned", "deleting"];
 
+/// The points of copying to a second region, which is no operation either: it has copied a pack; all of a recovery point is
+/// there, and is not noted yet.
+const REPLICATION_POINTS: [&str; 2] = ["copying", "copied"];
+
 /// Every point of every saga, as the setting takes them.
 #[must_use]
 pub fn crash_points() -> Vec<String> {
     let mut points = COLLECTION_POINTS.map(|point| format!("collection:{point}")).to_vec();
+    points.extend(REPLICATION_POINTS.map(|point| format!("replication:{point}")));
     for kind in OperationKind::ALL {
         let saga = sagas::saga_points(kind);
         for step in saga.steps.iter().chain(&["conclude"]) {
@@ -40,6 +45,11 @@ pub(crate) fn crash_here(kind: OperationKind, point: &str) {
 /// Ends the process if this is the point of a collection that the test has named.
 pub fn collection_crash_point(point: &str) {
     crash_at("collection", point);
+}
+
+/// Ends the process if this is the point of a copying that the test has named.
+pub(crate) fn replication_crash_point(point: &str) {
+    crash_at("replication", point);
 }
 
 fn crash_at(what: &str, point: &str) {

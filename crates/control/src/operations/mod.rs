@@ -27,6 +27,7 @@ use coffer_azure::{ApiVersion, ResourceId, UserFacingError};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub(crate) use self::crash::replication_crash_point;
 pub use self::crash::{collection_crash_point, crash_points};
 pub use self::executor::{Executor, ExecutorHandle};
 pub use self::input::{
