@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use coffer_control::admin::Admin;
@@ -362,4 +363,65 @@ async fn the_storage_of_the_second_region_holds_what_an_immutable_vault_wants_he
         held += 1;
     }
     assert!(held > 4, "{held}");
+}
+
+/// Bytes of all packs of a location.
+fn pack_bytes(estate: &Estate, location: &str) -> u64 {
+    let mut bytes = 0;
+    let mut open = vec![estate.harness.data_dir().join(location)];
+    while let Some(directory) = open.pop() {
+        for path in std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else if directory.ends_with("packs") {
+                bytes += path.metadata().unwrap().len();
+            }
+        }
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_services_one_copies_what_waits() {
+    let estate = estate("On", None).await;
+    let mut instances = Vec::new();
+    for name in ["shop1", "shop2", "shop3"] {
+        fill(&estate.postgres, name);
+        instances.push(estate.protect(&format!("pg-{name}"), name).await);
+    }
+    let first = Arc::clone(estate.harness.service().app());
+    let shared = first.config.clone();
+    let other = Harness::start_in(tempfile::tempdir().unwrap(), |config| {
+        config.database_file = shared.database_file;
+        config.master_key_file = shared.master_key_file;
+        config.storage_default = shared.storage_default;
+        config.storage = shared.storage;
+    })
+    .await;
+    let apps = [first, Arc::clone(other.service().app())];
+    for round in 1..=2 {
+        for (instance, name) in instances.iter().zip(["shop1", "shop2", "shop3"]) {
+            estate.postgres.psql(name, "UPDATE customer SET name = md5(name)").unwrap();
+            let job = estate.backup(instance).await;
+            assert_eq!(job["properties"]["status"], "Completed", "{job:#}");
+        }
+        // Who finds that the other one copies looks again a minute later.
+        for minute in 0.. {
+            let rounds = apps.iter().map(|app| coffer_control::background::run_round(app));
+            futures::future::join_all(rounds).await;
+            let mut copied = 0;
+            for instance in &instances {
+                copied += estate.copied(instance).await.len();
+            }
+            if copied == round * instances.len() {
+                break;
+            }
+            assert!(minute < 10, "{copied} after {minute} minutes");
+            apps.iter().for_each(|app| app.clock.advance(Duration::from_secs(61)));
+        }
+        assert_eq!(kept(&estate, FIRST), kept(&estate, SECOND));
+        let copied = estate.metric("coffer_copied_bytes_total").await;
+        assert_eq!(copied, Some(pack_bytes(&estate, SECOND)), "each pack once, by whomever");
+    }
+    other.stop().await;
 }
