@@ -4,6 +4,7 @@ Other tests ask for what their clients need; this one sees that nothing is left 
 listed here, and the list may only shrink.
 """
 
+import time
 import unittest
 import urllib.parse
 import uuid
@@ -11,6 +12,7 @@ import uuid
 import harness  # first: it says where the quickstart's modules are
 import bodies
 from specification import FILE, Specification
+from test_lifecycle import LIMIT
 
 API_VERSION = "2024-04-01"
 PROVIDER = "providers/Microsoft.DataProtection"
@@ -26,12 +28,17 @@ GUARD_REQUESTS = (
 # Operations that are never answered with success here, and why.
 UNANSWERED = {
     "BackupInstances_TriggerRehydrate": "there is no archive tier to bring anything back from",
-    "BackupInstances_TriggerCrossRegionRestore": "no second region",
-    "BackupInstances_ValidateCrossRegionRestore": "no second region",
-    "FetchCrossRegionRestoreJob_Get": "no second region",
-    "FetchCrossRegionRestoreJobs_List": "no second region",
-    "FetchSecondaryRecoveryPoints_List": "no second region",
 }
+
+SECOND = "eastus"
+TWO_REGIONS = """
+[storage.westus]
+url = "file://{directory}/first"
+paired_with = "East US"
+
+[storage.eastus]
+url = "file://{directory}/second"
+"""
 
 
 class Counting(harness.Client):
@@ -54,7 +61,7 @@ class Counting(harness.Client):
 class EveryOperation(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.world = harness.World()
+        cls.world = harness.World(TWO_REGIONS)
         cls.addClassCleanup(cls.world.close)
         cls.client = Counting(cls.world.env, Specification())
         cls.addClassCleanup(cls.client.close)
@@ -93,7 +100,10 @@ class EveryOperation(unittest.TestCase):
         return identifier
 
     def vault_and_policy(self):
-        made = self.put(self.day.vault, bodies.vault(self.day.location))
+        body = bodies.vault(self.day.location)
+        body["properties"]["storageSettings"][0]["type"] = "GeoRedundant"
+        body["properties"]["featureSettings"] = {"crossRegionRestoreSettings": {"state": "Enabled"}}
+        made = self.put(self.day.vault, body)
         identifier = self.addresses(made)
         self.get(f"{self.day.vault}/operationResults/{identifier}")
         vault = self.get(self.day.vault)
@@ -132,6 +142,26 @@ class EveryOperation(unittest.TestCase):
         self.done(self.post(f"{self.day.instance}/sync", {"syncType": "Default"}))
         for verb in ("stopProtection", "resumeProtection", "suspendBackups", "resumeBackups"):
             self.done(self.post(f"{self.day.instance}/{verb}"))
+
+    def second_region(self):
+        second = f"{self.day.groups[0]}/{PROVIDER}/locations/{SECOND}"
+        source = {"sourceRegion": self.day.location, "sourceBackupInstanceId": self.day.instance}
+        deadline = time.monotonic() + LIMIT
+        while not (points := self.post(f"{second}/fetchSecondaryRecoveryPoints", source).body["value"]):
+            self.assertLess(time.monotonic(), deadline, "nothing is copied")
+            time.sleep(0.1)
+        restore = self.day.restore_request(points[0]["name"], "shop_across", self.day.admin_secret)
+        request = {"restoreRequestObject": restore, "crossRegionRestoreDetails": source}
+        self.done(self.post(f"{second}/validateCrossRegionRestore", request))
+        begun = self.post(f"{second}/crossRegionRestore", request)
+        job = self.done(begun)["properties"]["jobId"]
+        of_vault = {"sourceRegion": self.day.location, "sourceBackupVaultId": self.day.vault}
+        [listed] = self.post(f"{second}/fetchCrossRegionRestoreJobs", of_vault).body["value"]
+        self.assertEqual(listed["name"], job)
+        asked = of_vault | {"jobId": job}
+        while self.post(f"{second}/fetchCrossRegionRestoreJob", asked).body["properties"]["status"] == "InProgress":
+            self.assertLess(time.monotonic(), deadline, "the restore does not end")
+            time.sleep(0.1)
 
     def guard(self):
         group = self.day.groups[0]
@@ -189,6 +219,7 @@ class EveryOperation(unittest.TestCase):
     def test_every_operation_is_answered_with_success_and_as_published(self):
         self.vault_and_policy()
         self.instance()
+        self.second_region()
         self.guard()
         self.deletion()
         self.what_belongs_to_nothing()
