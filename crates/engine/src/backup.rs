@@ -9,6 +9,7 @@
 //! changed while rows were read; what was stored by then is found again. When the schema is archived, nothing waits for the
 //! lock of a table for long, because the session that holds them all reads what a worker can't.
 
+mod base;
 mod candidates;
 mod collector;
 mod copy_out;
@@ -17,6 +18,7 @@ mod hold;
 mod identity;
 mod large_objects;
 mod lists;
+mod log_map;
 mod names;
 mod previous;
 mod reporter;
@@ -24,6 +26,7 @@ mod run;
 mod schema;
 mod server;
 mod tables;
+mod unchanged;
 mod worker;
 mod writers;
 
@@ -42,6 +45,8 @@ use crate::manifest::{Totals, Warning};
 use crate::monitor::{Monitor, Phase};
 use crate::span::{Traced as _, span};
 use crate::tools::Tools;
+
+pub use base::FullRead;
 
 /// A backup to take.
 #[derive(Debug, Clone)]
@@ -84,6 +89,59 @@ pub struct BackupOptions {
     pub user_mappings: bool,
     /// The recovery point to refer to where content is equal, usually the newest.
     pub previous: Option<String>,
+    /// Whether and how ranges of it are taken over without reading their rows.
+    pub unread: UnreadOptions,
+}
+
+/// How ranges that did not change are taken over from the previous recovery point without reading their rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadOptions {
+    /// Whether at all.
+    pub enabled: bool,
+    /// How many in a thousand of such ranges are read all the same, and compared.
+    pub audit_per_mille: u16,
+    /// How long after everything was read it is read again.
+    pub full_read_after: Duration,
+    /// Tables of fewer bytes are read: to look at them would cost as much.
+    pub table_bytes_min: u64,
+    /// Whether summaries of the server's log say what was not touched, where it writes them (PostgreSQL 17 and newer) and the role may
+    /// ask for a checkpoint.
+    pub wal_summaries: bool,
+    /// Blocks that are told apart in what the log says.
+    pub log_unit_blocks: u32,
+    /// For tests that show what each rule is good for; empty in earnest.
+    #[doc(hidden)]
+    pub mutations: Vec<Mutation>,
+}
+
+/// A rule taken out.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    /// A reason to read everything that does not count.
+    Without(FullRead),
+    /// As if every transaction that had begun before the base's snapshot had ended.
+    BoundByXmax,
+    /// As many rows are the same rows.
+    CountAlone,
+    /// No younger rows are the same rows.
+    AgesAlone,
+    /// As if the log from the base's snapshot on were enough.
+    LogFromSnapshot,
+}
+
+impl Default for UnreadOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            audit_per_mille: 10,
+            full_read_after: Duration::from_secs(30 * 86_400),
+            table_bytes_min: 64 * 1024,
+            wal_summaries: true,
+            log_unit_blocks: 1024,
+            mutations: Vec::new(),
+        }
+    }
 }
 
 /// Most workers of one backup.
@@ -102,6 +160,7 @@ impl Default for BackupOptions {
             lock_attempts: 5,
             user_mappings: true,
             previous: None,
+            unread: UnreadOptions::default(),
         }
     }
 }

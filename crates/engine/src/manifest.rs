@@ -9,6 +9,7 @@
 //! Facts that a later backup needs to decide whether a range may be reused without reading it (relfilenodes, shapes,
 //! log positions, marks, range bounds, fingerprints) are recorded from the first version on.
 
+mod reuse;
 mod server;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use coffer_store::ChunkRef;
 use serde::{Deserialize, Serialize};
 
+pub use self::reuse::{Mismatch, Reading, Reuse};
 pub use self::server::{
     DATABASES_MAX, DatabaseEntry, LeftOut, Root, ServerDatasource, ServerIdentity, ServerManifest,
     Tablespace,
@@ -68,6 +70,9 @@ pub struct DatabaseManifest {
     pub warnings: Vec<Warning>,
     /// Sums over everything above.
     pub totals: Totals,
+    /// What was taken over unread, and why nothing, if so. None in recovery points of versions that read everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<Reuse>,
 }
 
 impl DatabaseManifest {
@@ -308,6 +313,9 @@ pub struct Table {
     /// How many rows the ranges list as large.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub large_rows: u64,
+    /// How its ranges came here; none where all were read and nothing else was tried.
+    #[serde(default, skip_serializing_if = "Reading::is_plain")]
+    pub reading: Reading,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

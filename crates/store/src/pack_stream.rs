@@ -45,6 +45,16 @@ impl PackStream {
         Self { shared, encoder: None, open: None, upload: None, failed: None }
     }
 
+    /// Whether a chunk of an earlier recovery point, out of a manifest that was read from this repository, can be named again
+    /// without its bytes: whether its pack is still there. It counts as one that was known.
+    pub fn take_over(&self, chunk: &ChunkRef) -> bool {
+        let is_there = self.shared.listed.hold(chunk);
+        if is_there {
+            self.shared.counters.deduplicated(chunk.plain_bytes);
+        }
+        is_there
+    }
+
     /// Stores a chunk, unless it is known already, and says where it lies.
     ///
     /// `candidate` is where the chunk was in an earlier recovery point: a reference out of a manifest that was read from

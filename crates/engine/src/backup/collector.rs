@@ -9,11 +9,12 @@ use coffer_store::{ChunkKind, PackStream};
 use tokio::sync::mpsc;
 
 use crate::error::Result;
-use crate::manifest::{Content, INLINE_RANGES_MAX, Part, Range, Ranges, Table, Totals};
+use crate::manifest::{Content, INLINE_RANGES_MAX, Part, Range, Ranges, Reading, Table, Totals};
 use crate::part::PartWriter;
 
 use super::dispatcher::TableWork;
 use super::run::Context;
+use super::unchanged::How;
 use super::worker::Done;
 
 /// The list of tables and the sums over it.
@@ -30,6 +31,9 @@ struct OpenTable {
     listed: Option<PartWriter>,
     content: Content,
     large_rows: u64,
+    taken_over: u64,
+    by_log: u64,
+    audited: u64,
 }
 
 struct Collector {
@@ -72,7 +76,7 @@ pub(super) async fn collect(
 
 impl Collector {
     async fn add(&mut self, done: Done) -> Result<()> {
-        let Done { table: work, index, range, permit, .. } = done;
+        let Done { table: work, index, range, how, permit, .. } = done;
         let last = index + 1 == work.ranges;
         let mut open = match self.open.take() {
             Some(open) => open,
@@ -82,11 +86,19 @@ impl Collector {
                 listed: None,
                 content: Content::default(),
                 large_rows: 0,
+                taken_over: 0,
+                by_log: 0,
+                audited: 0,
             },
         };
         open.content.add(range.content);
         open.large_rows += range.large_rows.len() as u64;
         self.totals.ranges += 1;
+        if let How::TakenOver { by_log } | How::Audited { by_log } = how {
+            open.by_log += u64::from(by_log);
+        }
+        open.taken_over += u64::from(matches!(how, How::TakenOver { .. }));
+        open.audited += u64::from(matches!(how, How::Audited { .. }));
         if open.listed.is_none() && open.inline.len() == INLINE_RANGES_MAX {
             let previous = self.context.previous.range_list(open.work.facts.oid);
             let mut writer = PartWriter::with_previous(ChunkKind::RangeList, previous);
@@ -138,8 +150,15 @@ impl Collector {
             ranges,
             content: open.content,
             large_rows: open.large_rows,
+            reading: Reading {
+                taken_over: open.taken_over,
+                by_log: open.by_log,
+                audited: open.audited,
+                ..open.work.looks.reading()
+            },
         };
         self.totals.tables += 1;
+        self.totals.ranges_skipped += open.taken_over;
         self.totals.content.add(open.content);
         self.list.line(&mut self.stream, &table).await
     }

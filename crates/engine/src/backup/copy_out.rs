@@ -82,7 +82,7 @@ fn copy_failure(job: &Job, error: Error) -> Error {
 const REPORT_BYTES: u64 = 512 * 1024;
 
 /// Rows of the range: `WHERE …`, or nothing for all of the table.
-fn condition(job: &Job) -> String {
+pub(super) fn condition(job: &Job) -> String {
     match (&job.table.facts.extension_condition, job.end_block, job.start_block) {
         (Some(condition), ..) => condition.clone(),
         (None, None, 0) => String::new(),
@@ -116,7 +116,9 @@ impl<'a> Cutter<'a> {
             job,
             unreported: 0,
             stream,
-            candidates: job.candidates.clone(),
+            candidates: Candidates::new(
+                job.earlier.iter().flat_map(|range| range.chunks.iter().copied()),
+            ),
             hasher: RowHasher::new(context.repository.row_hash_key()),
             buffer: Vec::new(),
             chunks: Vec::new(),

@@ -12,9 +12,10 @@ use crate::catalog::shape::{self, Shape};
 use crate::check::CTID_RANGES_SINCE;
 use crate::error::Result;
 use crate::large_row::{self, LargeRows};
+use crate::manifest::Range;
 
-use super::candidates::Candidates;
 use super::run::Context;
+use super::unchanged::Looks;
 
 /// Ranges handed out but not yet in the list. Bounds what waits for a slow one.
 pub(super) const OUTSTANDING_MAX: usize = 1024;
@@ -33,6 +34,7 @@ pub(super) struct TableWork {
     pub(super) ranges: u64,
     /// Where some of its rows may be too large for one message.
     pub(super) large_rows: Option<LargeRows>,
+    pub(super) looks: Looks,
 }
 
 /// One range to read.
@@ -45,7 +47,8 @@ pub(super) struct Job {
     pub(super) index: u64,
     pub(super) start_block: u64,
     pub(super) end_block: Option<u64>,
-    pub(super) candidates: Candidates,
+    /// What began there in the previous recovery point.
+    pub(super) earlier: Option<Range>,
     /// Given back when the range stands in the list.
     pub(super) permit: OwnedSemaphorePermit,
 }
@@ -82,7 +85,10 @@ pub(super) async fn dispatch(
                 let (columns, limit) = (&shape.columns, context.large_row_bytes);
                 LargeRows::of(&facts.sql_name(), columns, kinds, limit, facts.is_heap())
             });
-            let table = Arc::new(TableWork { facts, shape, range_blocks, ranges, large_rows });
+            let (base, earlier) = (context.base.as_ref(), context.previous.table(facts.oid));
+            let looks = Looks::of(base, &facts, &shape, range_blocks, earlier, &context.unread);
+            let table =
+                Arc::new(TableWork { facts, shape, range_blocks, ranges, large_rows, looks });
             for index in 0..ranges {
                 let start_block = index * range_blocks;
                 let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return Ok(()) };
@@ -92,7 +98,7 @@ pub(super) async fn dispatch(
                     index,
                     start_block,
                     end_block: (index + 1 < ranges).then(|| start_block + range_blocks),
-                    candidates: previous.candidates(start_block).await,
+                    earlier: previous.at(start_block).await,
                     permit,
                 };
                 if jobs.send(job).await.is_err() {

@@ -20,6 +20,7 @@ use crate::manifest::Range;
 use super::copy_out::copy_range;
 use super::dispatcher::Job;
 use super::run::Context;
+use super::unchanged::{How, Look, look};
 
 /// How often one range is read again because its schema was changed meanwhile.
 const READS_MAX: u32 = 10;
@@ -85,7 +86,32 @@ impl Names {
     }
 }
 
-/// Reads a range and stores it. What it read is the table of the plan, not another that had its name for a moment.
+/// Takes a range over, or reads it.
+async fn unchanged_or_read(
+    context: &Context,
+    connection: &Connection,
+    stream: &mut PackStream,
+    job: &Job,
+) -> Result<(Range, How)> {
+    let look = look(context, connection, stream, job).await?;
+    if let Look::TakeOver { range, by_log } = look {
+        context.tell_taken_over(job, &range);
+        return Ok((*range, How::TakenOver { by_log }));
+    }
+    let range = copy_range(context, connection, stream, job).await?;
+    let (Look::Audit { by_log }, Some(earlier)) = (look, &job.earlier) else {
+        return Ok((range, How::Read));
+    };
+    if range.content == earlier.content {
+        return Ok((range, How::Audited { by_log }));
+    }
+    let table = job.table.facts.display_name();
+    // Unless the name meant another table for that moment; then this is a race, and what comes of it is the same: all is read anew.
+    context.mismatch.get_or_init(|| table.clone());
+    Err(Error::SnapshotRace { attempts: 1, relations: vec![table] })
+}
+
+/// Reads a range and stores it, or takes it over. What it read is the table of the plan, not another that had its name for a moment.
 ///
 /// # Errors
 /// [`Error::SnapshotRace`] when the name means another table now, or its schema never rests.
@@ -94,11 +120,11 @@ pub(super) async fn read_range(
     connection: &Connection,
     stream: &mut PackStream,
     job: &Job,
-) -> Result<Range> {
+) -> Result<(Range, How)> {
     let (names, schema) = (&context.names, &job.table.facts.schema);
     for _ in 0..READS_MAX {
         let before = names.known(schema);
-        let read = copy_range(context, connection, stream, job).await;
+        let read = unchanged_or_read(context, connection, stream, job).await;
         match read {
             // The session that holds the locks reads it instead, and looks by itself.
             Err(error) if error.sqlstate() == Some("55P03") => return Err(error),

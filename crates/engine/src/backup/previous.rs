@@ -1,4 +1,4 @@
-//! The previous recovery point, as far as a backup refers to it: which chunks held the same place then.
+//! The previous recovery point, as far as a backup refers to it: what was in the same place then.
 //!
 //! Only an optimisation: where a list of it can't be read, the backup goes on without, and says so.
 
@@ -10,8 +10,6 @@ use crate::error::Result;
 use crate::manifest::{DatabaseManifest, LargeObjects, Mark, Part, Range, Ranges, Table};
 use crate::part::PartReader;
 use crate::root::{describe_recovery_point, read_database};
-
-use super::candidates::Candidates;
 
 /// Which root a database refers to.
 pub(super) enum Base {
@@ -35,6 +33,8 @@ struct Found {
 
 pub(super) struct PreviousTable {
     pub(super) relfilenode: u32,
+    pub(super) tablespace_oid: u32,
+    pub(super) shape: String,
     pub(super) range_blocks: u64,
     ranges: Ranges,
 }
@@ -55,10 +55,15 @@ impl Previous {
         let mut tables = HashMap::new();
         let mut reader = PartReader::new(repository, &root.tables);
         while let Some(table) = reader.next::<Table>().await? {
-            let Table { oid, relfilenode, range_blocks, ranges, .. } = table;
-            tables.insert(oid, PreviousTable { relfilenode, range_blocks, ranges });
+            let Table { oid, relfilenode, tablespace_oid, shape, range_blocks, ranges, .. } = table;
+            let table = PreviousTable { relfilenode, tablespace_oid, shape, range_blocks, ranges };
+            tables.insert(oid, table);
         }
         Ok(Self { found: Some(Found { repository: repository.clone(), root }), tables })
+    }
+
+    pub(super) fn root(&self) -> Option<&DatabaseManifest> {
+        self.found.as_ref().map(|found| &found.root)
     }
 
     pub(super) fn table(&self, oid: u32) -> Option<&PreviousTable> {
@@ -113,21 +118,18 @@ pub(super) struct PreviousRanges {
 }
 
 impl PreviousRanges {
-    /// Candidates for a range that begins at this block. To be asked for in ascending order.
-    pub(super) async fn candidates(&mut self, start_block: u64) -> Candidates {
+    /// The range that began at this block. To be asked for in ascending order.
+    pub(super) async fn at(&mut self, start_block: u64) -> Option<Range> {
         loop {
             if self.ahead.is_none() {
                 self.ahead = self.read().await;
             }
-            match self.ahead.take() {
-                None => return Candidates::default(),
-                Some(range) if range.start_block < start_block => {}
-                Some(range) if range.start_block == start_block => {
-                    return Candidates::new(range.chunks);
-                }
-                Some(range) => {
+            match self.ahead.take()? {
+                range if range.start_block < start_block => {}
+                range if range.start_block == start_block => return Some(range),
+                range => {
                     self.ahead = Some(range);
-                    return Candidates::default();
+                    return None;
                 }
             }
         }

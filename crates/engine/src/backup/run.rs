@@ -1,6 +1,8 @@
 //! Reading one database from beginning to end, up to what is to be sealed.
 
-use std::sync::Arc;
+mod takeover;
+
+use std::sync::{Arc, OnceLock};
 
 use coffer_store::{Repository, Writer};
 
@@ -10,23 +12,28 @@ use crate::check::{self, SourceReport};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::manifest::{
-    DatabaseManifest, ENGINE_FORMAT_DEEP_LISTS, ENGINE_FORMAT_SHORT_LISTS, Mark, SchemaArchive,
-    Snapshot, Source, Totals, Warning,
+    DatabaseManifest, ENGINE_FORMAT_DEEP_LISTS, ENGINE_FORMAT_SHORT_LISTS, Mark, Range,
+    SchemaArchive, Snapshot, Source, Totals, Warning,
 };
 use crate::monitor::Phase;
 use crate::selection;
 use crate::session;
 use crate::span::{Traced as _, span};
 
+use super::base::SoundBase;
 use super::collector::Collected;
+use super::dispatcher::Job;
 use super::hold::{self, Hold, LockRetry};
 use super::lists::Lists;
+use super::log_map::{LogMap, NoMap, Span};
 use super::names::Names;
 use super::previous::{Base, Previous};
 use super::reporter::{Cancellers, Reporter};
 use super::schema::Archived;
 use super::writers::Writers;
-use super::{BackupRequest, identity, large_objects, schema, tables};
+use super::{
+    BackupRequest, FullRead, Mutation, UnreadOptions, identity, large_objects, schema, tables,
+};
 
 /// What all parts of a running backup share.
 pub(super) struct Context {
@@ -50,6 +57,30 @@ pub(super) struct Context {
     pub(super) range_bytes: u64,
     /// Rows with more bytes than this are read in pieces.
     pub(super) large_row_bytes: u64,
+    /// What ranges may be taken over from, unread.
+    pub(super) base: Option<SoundBase>,
+    /// What was touched since, where the server's log says it.
+    pub(super) log: Option<LogMap>,
+    /// A table with a range that should have been as it was, and was not.
+    pub(super) mismatch: Arc<OnceLock<String>>,
+    pub(super) unread: UnreadOptions,
+    recovery_point_id: String,
+}
+
+impl Context {
+    /// By chance, and not the same ones each time.
+    pub(super) fn is_audited(&self, number: u64) -> bool {
+        let hash = blake3::hash(format!("{} {number}", self.recovery_point_id).as_bytes());
+        let [a, b, c, d, ..] = *hash.as_bytes();
+        u32::from_le_bytes([a, b, c, d]) % 1000 < u32::from(self.unread.audit_per_mille)
+    }
+
+    /// Counts it as done.
+    pub(super) fn tell_taken_over(&self, job: &Job, range: &Range) {
+        let is_last = job.end_block.is_none();
+        self.reporter.add(range.content.text_bytes, range.content.rows, u64::from(is_last));
+        self.reporter.report(Phase::Data, Some(job.table.facts.display_name()));
+    }
 }
 
 /// The reading of one database.
@@ -69,6 +100,14 @@ struct Examined {
     report: SourceReport,
 }
 
+/// What an attempt begins with.
+struct Held {
+    hold: Hold,
+    archived: Archived,
+    base: Result<SoundBase, FullRead>,
+    log: Result<(Span, LogMap), NoMap>,
+}
+
 /// What every attempt goes by.
 struct Known {
     free: Arc<Connection>,
@@ -79,6 +118,7 @@ struct Known {
     marks: Vec<Mark>,
     /// What is said whatever the attempt.
     warnings: Vec<Warning>,
+    mismatch: Arc<OnceLock<String>>,
 }
 
 impl Run {
@@ -113,12 +153,22 @@ impl Run {
             source,
             marks,
             warnings,
+            mismatch: Arc::default(),
         };
+        let mut reads_all = false;
         let mut retry =
             LockRetry::new(self.request.options.lock_attempts, known.server.in_recovery);
         loop {
             match Box::pin(self.attempt(&known, &mut retry, writers)).await {
                 Ok(manifest) => return Ok(manifest),
+                Err(_) if !reads_all && known.mismatch.get().is_some() => {
+                    reads_all = true;
+                    tracing::error!(
+                        code = "UnchangedRangeDiffered",
+                        table = known.mismatch.get(),
+                        "rows that should have been as they were differ; everything is read"
+                    );
+                }
                 // What was stored by then is found again, and not stored twice.
                 Err(error @ Error::SnapshotRace { attempts: 1, .. }) => retry.pause(error).await?,
                 Err(error) => return Err(error),
@@ -137,7 +187,7 @@ impl Run {
     ) -> Result<DatabaseManifest> {
         let Known { server, report, .. } = known;
         let mut warnings = known.warnings.clone();
-        let (hold, Archived { mut toc, warnings: said }) =
+        let Held { hold, archived: Archived { mut toc, warnings: said }, base, log } =
             self.hold_and_schema(known, retry).await?;
         warnings.extend(said);
         let user_mappings = self.request.options.user_mappings;
@@ -153,7 +203,10 @@ impl Run {
             );
             warnings.push(Warning { code: "SnapshotRetaken".to_owned(), message });
         }
-        let context = Arc::new(self.context(known, hold, writers.writer().await?).await?);
+        let reuse = self.reuse(known, base, &log, &hold, &mut warnings);
+        let taken_from = (base.ok(), log.ok().map(|(_, map)| map));
+        let context =
+            Arc::new(self.context(known, hold, taken_from, writers.writer().await?).await?);
         let (tables, mut not_proved) = tables::to_read(&context, server.in_recovery).await?;
         self.reporter.report(Phase::Data, None);
         let options = &self.request.options;
@@ -212,6 +265,7 @@ impl Run {
             not_proved,
             warnings,
             totals,
+            reuse: Some(reuse),
         };
         let engine_format = if deep { ENGINE_FORMAT_DEEP_LISTS } else { manifest.oldest_format() };
         Ok(DatabaseManifest { engine_format, ..manifest })
@@ -239,11 +293,7 @@ impl Run {
     }
 
     /// Locks, snapshot and schema, again from the beginning while locks are not granted.
-    async fn hold_and_schema(
-        &self,
-        known: &Known,
-        retry: &mut LockRetry,
-    ) -> Result<(Hold, Archived)> {
+    async fn hold_and_schema(&self, known: &Known, retry: &mut LockRetry) -> Result<Held> {
         let BackupRequest { source, options, work_dir, .. } = &self.request;
         let Known { free, server, report, .. } = known;
         loop {
@@ -267,12 +317,16 @@ impl Run {
                     lock_timeout: options.lock_timeout,
                     work_dir,
                 };
-                let archived = hold.unless_lost(archive.write().traced(span!("schema"))).await;
+                let base = self.sound_base(known, &hold);
+                let (archived, log) = tokio::join!(
+                    hold.unless_lost(archive.write().traced(span!("schema"))),
+                    self.log_map(known, &hold, base.ok()).traced(span!("log")),
+                );
                 // Whether it failed or not: what it read may have been half old and half new.
                 hold.same_definitions(free).await?;
                 let archived = archived?;
                 hold.be_patient().await?;
-                Ok((hold, archived))
+                Ok(Held { hold, archived, base, log: log? })
             };
             match attempt.await {
                 Ok(taken) => return Ok(taken),
@@ -281,7 +335,13 @@ impl Run {
         }
     }
 
-    async fn context(&self, known: &Known, hold: Hold, writer: Writer) -> Result<Context> {
+    async fn context(
+        &self,
+        known: &Known,
+        hold: Hold,
+        (base, log): (Option<SoundBase>, Option<LogMap>),
+        writer: Writer,
+    ) -> Result<Context> {
         let Known { free, previous, server, .. } = known;
         let options = &self.request.options;
         Ok(Context {
@@ -300,6 +360,11 @@ impl Run {
             chunk_bytes: options.chunk_bytes,
             range_bytes: options.range_bytes,
             large_row_bytes: options.large_row_bytes,
+            base,
+            log,
+            mismatch: Arc::clone(&known.mismatch),
+            unread: options.unread.clone(),
+            recovery_point_id: self.request.recovery_point_id.clone(),
         })
     }
 }
@@ -322,7 +387,13 @@ async fn flushed(
         }
         None
     } else {
-        let flushed = identity::wait_for_flush(free, &hold.insert_lsn).await?;
+        let is_awaited =
+            !context.unread.mutations.contains(&Mutation::Without(FullRead::NotDurable));
+        let flushed = if is_awaited {
+            identity::wait_for_flush(free, &hold.insert_lsn).await?
+        } else {
+            database::flush_lsn(free).await?
+        };
         if lsn_number(&flushed) < lsn_number(&hold.insert_lsn) {
             warnings.push(Warning {
                 code: "LogNotFlushed".to_owned(),

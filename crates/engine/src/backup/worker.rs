@@ -16,6 +16,7 @@ use crate::session::{self, execute, quote_literal};
 use super::dispatcher::{Job, TableWork};
 use super::names::read_range;
 use super::run::Context;
+use super::unchanged::How;
 
 /// How long a worker waits for a table's lock, in the server's notation.
 const LOCK_WAIT: &str = "2s";
@@ -31,12 +32,14 @@ pub(super) struct Done {
     pub(super) table: Arc<TableWork>,
     pub(super) index: u64,
     pub(super) range: Range,
+    pub(super) how: How,
     pub(super) permit: OwnedSemaphorePermit,
 }
 
 impl Done {
-    fn new(job: Job, range: Range) -> Self {
-        Self { number: job.number, table: job.table, index: job.index, range, permit: job.permit }
+    fn new(job: Job, (range, how): (Range, How)) -> Self {
+        let Job { number, table, index, permit, .. } = job;
+        Self { number, table, index, range, how, permit }
     }
 }
 
@@ -65,8 +68,8 @@ pub(super) async fn work(
         }
         jobs_left -= 1;
         match read_range(&context, &connection, &mut stream, &job).await {
-            Ok(range) => {
-                if done.send(Done::new(job, range)).await.is_err() {
+            Ok(read) => {
+                if done.send(Done::new(job, read)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -96,8 +99,8 @@ pub(super) async fn work_on_blocked(
     let Some(mut job) = blocked.recv().await else { return Ok(()) };
     let mut stream = context.writer.stream();
     loop {
-        let range = read_range(&context, &context.hold.connection, &mut stream, &job).await?;
-        if done.send(Done::new(job, range)).await.is_err() {
+        let read = read_range(&context, &context.hold.connection, &mut stream, &job).await?;
+        if done.send(Done::new(job, read)).await.is_err() {
             return Ok(());
         }
         match blocked.recv().await {

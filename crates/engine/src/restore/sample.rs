@@ -1,6 +1,6 @@
 //! A table for unit tests.
 
-use crate::manifest::{Column, Content, Ranges, Table};
+use crate::manifest::{Column, Content, Ranges, Reading, Table};
 
 /// A table without rows and with one column of text.
 pub(crate) fn table(schema: &str, name: &str, column: &str) -> Table {
@@ -24,5 +24,6 @@ pub(crate) fn table(schema: &str, name: &str, column: &str) -> Table {
         ranges: Ranges::Inline(Vec::new()),
         content: Content::default(),
         large_rows: 0,
+        reading: Reading::default(),
     }
 }

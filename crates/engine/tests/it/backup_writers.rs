@@ -11,6 +11,7 @@ mod tally;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use coffer_engine::backup::UnreadOptions;
 use coffer_engine::{BackupOptions, BackupRequest, Monitor, Phase, Progress};
 use coffer_testkit::PostgresOptions;
 use rand::rngs::StdRng;
@@ -157,6 +158,7 @@ async fn round(
     round: u32,
     random: &mut StdRng,
     rare: &Arc<AtomicU32>,
+    previous: &mut Option<String>,
 ) -> (bool, Vec<String>) {
     let from = [
         Phase::Lock,
@@ -179,7 +181,13 @@ async fn round(
         long_ones.push(stay_open(&f.server.uri(DATABASE), round, number, phase).await);
     }
     let request = f.request();
-    let options = BackupOptions { range_bytes: 64 * 1024, ..request.options };
+    let unread = UnreadOptions { table_bytes_min: 0, ..UnreadOptions::default() };
+    let options = BackupOptions {
+        range_bytes: 64 * 1024,
+        previous: previous.replace(request.recovery_point_id.clone()),
+        unread,
+        ..request.options
+    };
     let request = BackupRequest { options, ..request };
     let outcome = f.run_with(request, Arc::new(phases), CancellationToken::new()).await;
     let outcome = outcome.expect("a backup");
@@ -228,8 +236,9 @@ async fn every_backup_is_one_consistent_state() {
         .collect();
     let mut random = StdRng::seed_from_u64(seed);
     let (mut retaken, mut wrong) = (0, Vec::new());
+    let mut previous = None;
     for number in 0..rounds {
-        let (again, found) = round(&f, number, &mut random, &rare).await;
+        let (again, found) = round(&f, number, &mut random, &rare, &mut previous).await;
         eprintln!("round {number}: snapshot taken again: {again}, violations: {}", found.len());
         retaken += u32::from(again);
         wrong.extend(found);

@@ -1,0 +1,141 @@
+//! Where the server summarizes its log, what the log does not list is taken over without a look, and the log's rules are kept.
+
+use coffer_engine::backup::{Mutation, UnreadOptions};
+use coffer_engine::manifest::DatabaseManifest;
+use coffer_testkit::{PostgresOptions, Shutdown, has_major};
+
+use crate::backup_unread::{ROWS, after, full_read, reading, session, take, unread, without};
+use crate::support::Fixture;
+
+/// Versions that summarize their log, where they are installed.
+fn majors() -> impl Iterator<Item = u32> {
+    [17, 18].into_iter().filter(|major| has_major(*major))
+}
+
+fn options(major: u32) -> PostgresOptions {
+    PostgresOptions { major: Some(major), ..PostgresOptions::default() }
+        .setting("summarize_wal", "on")
+        .setting("autovacuum", "off")
+        .setting("max_prepared_transactions", "5")
+}
+
+fn no_log(manifest: &DatabaseManifest) -> Option<&str> {
+    manifest.reuse.as_ref().expect("what was taken over").no_log.as_deref()
+}
+
+async fn by_log(f: &Fixture, manifest: &DatabaseManifest) -> u64 {
+    reading(f, manifest, "public.t").await.by_log
+}
+
+/// Rows whose hint bits are written, so that reading them leaves nothing in the log; and a summary that ends behind all that.
+fn fill(f: &Fixture) {
+    f.sql(ROWS);
+    f.sql("VACUUM (FREEZE, ANALYZE) t");
+    f.sql("CHECKPOINT");
+}
+
+#[tokio::test]
+async fn what_the_log_does_not_list_is_not_looked_at() {
+    for major in majors() {
+        let f = Fixture::start_with(&options(major)).await;
+        fill(&f);
+        let first = take(&f, None, unread()).await;
+        let (second, is_true) = after(&f, &first, unread()).await;
+        assert!(is_true);
+        assert_eq!((full_read(&second), no_log(&second)), (None, None));
+        let read = reading(&f, &second, "public.t").await;
+        assert_eq!((read.by_log, read.looked_at), (first.totals.ranges, 0), "{major}");
+        // What it lists is looked at, and what changed is read.
+        f.sql("CHECKPOINT; UPDATE t SET x = 'changed' WHERE i = 5000");
+        let (third, is_true) = after(&f, &second, unread()).await;
+        let read = reading(&f, &third, "public.t").await;
+        assert!(is_true && read.looked_at > 0 && read.taken_over > 0, "{major}: {read:?}");
+        let off = UnreadOptions { wal_summaries: false, ..unread() };
+        let (fourth, is_true) = after(&f, &third, off).await;
+        assert!(is_true);
+        assert_eq!((no_log(&fourth), by_log(&f, &fourth).await), (Some("disabled"), 0));
+    }
+}
+
+/// Those that were open at the base's snapshot wrote before it, and end after it: their blocks are not listed from there on.
+#[tokio::test]
+async fn a_map_from_the_snapshot_on_would_miss_who_was_open() {
+    for major in majors() {
+        let f = Fixture::start_with(&options(major)).await;
+        fill(&f);
+        for (begin, end) in [
+            ("BEGIN; UPDATE t SET x = 'late' WHERE i = 20", "COMMIT"),
+            ("BEGIN; SAVEPOINT s; DELETE FROM t WHERE i = 25; RELEASE s", "COMMIT"),
+            (
+                "BEGIN; UPDATE t SET x = 'later' WHERE i = 30; PREPARE TRANSACTION 'p'",
+                "COMMIT PREPARED 'p'",
+            ),
+        ] {
+            let client = session(&f).await;
+            client.batch_execute(begin).await.expect(begin);
+            f.sql("CHECKPOINT");
+            let first = take(&f, None, unread()).await;
+            client.batch_execute(end).await.expect(end);
+            let naive = without(&[Mutation::LogFromSnapshot]);
+            let (taken, is_true) = after(&f, &first, naive).await;
+            assert!(!is_true, "{major}: {begin}: old rows should have been taken over");
+            assert_eq!(no_log(&taken), None);
+            let (taken, is_true) = after(&f, &first, unread()).await;
+            assert!(is_true, "{major}: {begin}: {:?}", taken.reuse);
+        }
+    }
+}
+
+/// Of a file that was cut off, the blocks that are gone are not listed, though their rows were deleted.
+#[tokio::test]
+async fn what_was_cut_off_is_not_taken_over() {
+    for major in majors() {
+        let f = Fixture::start_with(&options(major)).await;
+        f.sql("CREATE TABLE u AS SELECT i, repeat('x', 100) AS x FROM generate_series(1, 1500) i");
+        f.sql("VACUUM (FREEZE, ANALYZE) u");
+        f.sql("CHECKPOINT");
+        let first = take(&f, None, unread()).await;
+        f.sql("DELETE FROM u WHERE ctid >= '(15,0)'");
+        f.sql("VACUUM (TRUNCATE) u");
+        let (second, is_true) = after(&f, &first, unread()).await;
+        assert!(is_true, "{major}: {:?}", second.reuse);
+        f.sql("TRUNCATE u");
+        let (third, is_true) = after(&f, &second, unread()).await;
+        assert!(is_true && third.totals.content.rows == 0, "{major}");
+        assert_eq!(reading(&f, &third, "public.u").await.reason.as_deref(), Some("rewritten"));
+    }
+}
+
+/// Summaries that are not there any more, or never were, cost time and nothing else.
+#[tokio::test]
+async fn without_the_log_rows_are_looked_at() {
+    for major in majors() {
+        let mut f = Fixture::start_with(&options(major)).await;
+        fill(&f);
+        let first = take(&f, None, unread()).await;
+        f.sql("ALTER SYSTEM SET summarize_wal = off");
+        f.sql("SELECT pg_reload_conf()");
+        let (second, is_true) = after(&f, &first, unread()).await;
+        assert!(is_true && second.totals.ranges_skipped == first.totals.ranges, "{major}");
+        assert_eq!(no_log(&second), Some("not_summarized"), "{major}");
+        // Who may not ask for a checkpoint is not kept waiting for one.
+        f.sql("ALTER SYSTEM SET summarize_wal = on");
+        f.sql("SELECT pg_reload_conf(); CREATE ROLE reader LOGIN PASSWORD 'a password' BYPASSRLS; GRANT pg_read_all_data TO reader");
+        let request = coffer_engine::BackupRequest {
+            source: f.source_as("reader", "a password"),
+            ..crate::backup_unread::request(&f, Some(&second), unread())
+        };
+        let outcome = f.run(request).await.expect("a backup");
+        let third = f.manifest(&outcome.recovery_point_id).await;
+        assert_eq!(no_log(&third), Some("no_checkpoint"), "{major}");
+        assert_eq!(third.totals.ranges_skipped, first.totals.ranges);
+        // A crash: the log goes on where it ended, and everything is read once.
+        f.server.stop(Shutdown::Immediate).expect("a crash");
+        f.server.launch().expect("a start");
+        let (fourth, is_true) = after(&f, &third, unread()).await;
+        assert!(is_true);
+        assert_eq!(full_read(&fourth), Some("restarted"));
+        let (fifth, is_true) = after(&f, &fourth, unread()).await;
+        assert!(is_true && full_read(&fifth).is_none());
+    }
+}
