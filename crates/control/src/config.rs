@@ -57,6 +57,8 @@ pub struct Config {
     pub restore_allowed_directories: Vec<PathBuf>,
     /// Further directories with `pg_dump` and `pg_restore`.
     pub postgres_tool_directories: Vec<PathBuf>,
+    /// What backups take over without reading it.
+    pub backup_unread: UnreadConfig,
     /// Backups keep the user mappings of foreign servers, with the passwords in their options.
     pub backup_user_mappings: bool,
     /// What `/metrics` wants as bearer token; without one, only this machine may ask.
@@ -143,6 +145,25 @@ impl Default for AlertConfig {
     }
 }
 
+/// What backups take over from the recovery point before without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnreadConfig {
+    /// Whether anything.
+    pub take_over: bool,
+    /// Whether servers' summaries of their logs are asked.
+    pub wal_summaries: bool,
+    /// Days after which everything is read all the same.
+    pub full_read_days: u32,
+    /// How many in a thousand of such ranges are read and compared.
+    pub audit_per_mille: u16,
+}
+
+impl Default for UnreadConfig {
+    fn default() -> Self {
+        Self { take_over: true, wal_summaries: true, full_read_days: 30, audit_per_mille: 10 }
+    }
+}
+
 /// Bounds of what one request or one server may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -203,6 +224,7 @@ impl Config {
             servers: BTreeMap::new(),
             restore_allowed_directories: vec![data_dir.join("files")],
             postgres_tool_directories: Vec::new(),
+            backup_unread: UnreadConfig::default(),
             backup_user_mappings: true,
             metrics_token: None,
             verification_period_days: VERIFICATION_PERIOD_DAYS,
@@ -301,6 +323,9 @@ impl Config {
                 "alerts",
                 "needs both webhook_url and webhook_secret, or neither: receivers tell our alerts by their signature",
             ));
+        }
+        if self.backup_unread.audit_per_mille > 1000 {
+            return Err(ConfigError::value("backup.audit_per_mille", "has to be at most 1000"));
         }
         if self.limits.concurrent_operations == 0 || self.limits.data_workers == 0 {
             return Err(ConfigError::value(

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coffer_azure::{BackupInstance, ResourceId};
-use coffer_engine::backup::{BackupOptions, BackupRequest};
+use coffer_engine::backup::{BackupOptions, BackupRequest, UnreadOptions};
 use coffer_engine::error::Error as EngineError;
 use coffer_engine::manifest::Root;
 use coffer_store::LeasePurpose;
@@ -34,6 +34,7 @@ use crate::app::dataprotection::storage_lock::{lock_point, wanted};
 use crate::app::dataprotection::unusual::{self, Figures};
 use crate::app::user_facing_error;
 use crate::background::collect_garbage;
+use crate::config::UnreadConfig;
 use crate::db::job::{JobRecoveryPoint, JobStatus, JobWarning};
 use crate::db::recovery_point::{RecoveryPoint, RecoveryPointBody};
 use crate::db::upkeep::Duty;
@@ -60,6 +61,9 @@ pub(super) const INNER_POINTS: &[&str] = &[
 
 /// How long after its first backup a repository begins to be read for verification.
 const FIRST_READ: Duration = Duration::from_secs(86_400);
+
+/// The engine's word for a range that was not what it should have been, which somebody has to hear of.
+const RANGE_DIFFERED: &str = "UnchangedRangeDiffered";
 
 /// See the module.
 pub(super) struct Backup {
@@ -125,7 +129,13 @@ impl Saga for Backup {
                     scheduled_us: checkpoint.scheduled_us,
                     body: taken.body,
                 };
-                let unusual = self.unusual(tx, run, checkpoint.repository_guid, &point).await?;
+                let repository = checkpoint.repository_guid;
+                let differed = taken
+                    .warnings
+                    .iter()
+                    .find(|warning| warning.error.code.as_deref() == Some(RANGE_DIFFERED))
+                    .and_then(|warning| warning.error.message.clone());
+                let unusual = self.unusual(tx, run, repository, &point, differed).await?;
                 db::recovery_point::insert(tx, checkpoint.repository_guid, &point).await?;
                 if let Some(instance) = &run.operation().instance {
                     db::schedule::note_recovery_point(tx, instance, point.taken_us).await?;
@@ -182,17 +192,22 @@ impl Backup {
         run: &Run,
         repository: Uuid,
         point: &RecoveryPoint,
+        differed: Option<String>,
     ) -> Result<Vec<JobWarning>, Error> {
         let before =
             db::recovery_point::newest_of(&mut **tx, repository, unusual::HISTORY_MAX).await?;
         let before: Vec<Figures> = before.iter().map(|point| figures(&point.body)).collect();
         let signs = unusual::signs(figures(&point.body), &before);
         let operation = run.operation();
-        if let (Some(instance), false) = (&operation.instance, signs.is_empty())
+        if differed.is_some() {
+            metrics::counter!("coffer_unchanged_ranges_differed_total").increment(1);
+        }
+        let told: Vec<&str> = signs.iter().map(String::as_str).chain(differed.as_deref()).collect();
+        if let (Some(instance), false) = (&operation.instance, told.is_empty())
             && let Some(vault) = db::resource_get(&mut **tx, &operation.vault).await?
         {
             let mut alert =
-                Alert::of_instance(AlertKind::BackupUnusual, &vault, instance, signs.join(" "));
+                Alert::of_instance(AlertKind::BackupUnusual, &vault, instance, told.join(" "));
             alert.job = operation.job_id;
             alert::raise(&self.app, tx, &alert).await?;
         }
@@ -395,10 +410,23 @@ impl Backup {
                 workers: self.app.config.limits.data_workers,
                 user_mappings: self.app.config.backup_user_mappings,
                 previous: previous.map(|point| point.id),
+                unread: self.unread(),
                 ..BackupOptions::default()
             },
             work_dir: work.path().to_owned(),
         })
+    }
+
+    fn unread(&self) -> UnreadOptions {
+        let UnreadConfig { take_over, wal_summaries, full_read_days, audit_per_mille } =
+            self.app.config.backup_unread;
+        UnreadOptions {
+            enabled: take_over,
+            wal_summaries,
+            audit_per_mille,
+            full_read_after: Duration::from_secs(u64::from(full_read_days) * 86_400),
+            ..UnreadOptions::default()
+        }
     }
 }
 
