@@ -1,0 +1,230 @@
+"""`./benchmark`: Coffer beside the limit and beside others, on one machine, in one run. See docs/benchmarks.md."""
+
+import argparse
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "samples" / "quickstart"), str(Path(__file__).resolve().parent)]
+
+import data  # noqa: E402
+import peers  # noqa: E402
+import report  # noqa: E402
+from measure import Meter  # noqa: E402
+from postgres import Server, find_programs  # noqa: E402
+
+DATABASE = "bench"
+SETTINGS = {
+    # What a restore and a backup cost depends on these; they are those of a server that somebody cares for.
+    "fsync": "on",
+    "full_page_writes": "on",
+    "wal_level": "replica",
+    "shared_buffers": "1GB",
+    "max_wal_size": "8GB",
+    "checkpoint_timeout": "30min",
+    "maintenance_work_mem": "256MB",
+    "autovacuum": "off",
+}
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="./benchmark", description=__doc__)
+    parser.add_argument("what", nargs="*", choices=["main", "small-tables", "growth", []], help="default: main")
+    parser.add_argument("--gigabytes", type=float, default=2.0, help="heap of the three tables together (default 2)")
+    parser.add_argument("--rounds", type=int, default=5, help="times that everything is measured (default 5)")
+    parser.add_argument("--tables", type=int, default=10_000, help="tables of small-tables")
+    parser.add_argument("--growth", default="1,2,4,8", help="gigabytes of growth")
+    parser.add_argument("--peers", help="only these, by comma: coffer,dumpcustom,dumpdirectory,basebackup,pgbackrest,restic")
+    parser.add_argument("--no-restore", action="store_true", help="leaves the restores out")
+    parser.add_argument("--no-wal-summaries", action="store_true", help="the server writes no WAL summaries (17 and newer)")
+    parser.add_argument("--write", action="store_true", help="replaces the part of docs/benchmarks.md that is of this run's kind")
+    parser.add_argument("--binary", default=str(ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "coffer"))
+    options = parser.parse_args()
+    options.what = options.what or ["main"]
+    return options
+
+
+class Bench:
+    """A server with data, a directory, and whoever is measured."""
+
+    def __init__(self, options):
+        self.options = options
+        self.binary = options.binary
+        self.workers = os.cpu_count()
+        self.major = peers.major_of(find_programs())
+        self.database = DATABASE
+        self.directory = Path(tempfile.mkdtemp(prefix="coffer-bench-"))
+        self.directory.chmod(0o755)
+        settings = dict(SETTINGS)
+        if self.major >= 17 and not options.no_wal_summaries:
+            settings["summarize_wal"] = "on"
+        self.server = Server(settings)
+        self.server_account = pwd.getpwuid(self.server._as["user"]) if self.server._as else None
+        self.meter = Meter(self.server.process.pid)
+        self.peers = []
+
+    def close(self):
+        for peer in self.peers:
+            peer.close()
+        self.server.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def measured(samples, scene, peer, work):
+    say(f"  {scene}: {peer.name} …")
+    sample = work()
+    if sample is not None:
+        samples.setdefault(scene, {}).setdefault(peer.name, []).append(sample)
+        stored = "" if sample.stored is None else f", {sample.stored / 1e6:.1f} MB"
+        say(f"  {scene}: {peer.name}: {sample.wall:.2f} s, {sample.cpu:.2f} s of CPU{stored}")
+
+
+FIRST, SAME, REGION, RANDOM, RESTORE = (
+    "first backup",
+    "nothing changed",
+    "1 % changed, in one region",
+    "1 % changed, at random",
+    "restore as a database",
+)
+
+
+def run_main(bench, options):
+    say(f"loading {options.gigabytes:g} GB into PostgreSQL {bench.major} …")
+    data.load(bench.server, DATABASE, options.gigabytes)
+    bench.peers = peers.available(bench, options.peers.split(",") if options.peers else None)
+    samples = {}
+    for round_number in range(1, options.rounds + 1):
+        say(f"round {round_number} of {options.rounds}")
+        for peer in bench.peers:
+            measured(samples, FIRST, peer, peer.first)
+        for peer in bench.peers:
+            measured(samples, SAME, peer, peer.next)
+        for scene, kind in ((REGION, "one region"), (RANDOM, "at random")):
+            data.change(bench.server, DATABASE, kind, round_number)
+            bench.server.psql(DATABASE, "CHECKPOINT")
+            for peer in bench.peers:
+                measured(samples, scene, peer, peer.next)
+        if not options.no_restore:
+            for peer in bench.peers:
+                if peer.restores:
+                    bench.server.psql("postgres", "CHECKPOINT")
+                    measured(samples, RESTORE, peer, peer.restore)
+        data.settle(bench.server, DATABASE)
+    return samples
+
+
+def run_small_tables(bench, options):
+    say(f"making {options.tables} tables …")
+    data.load_small_tables(bench.server, DATABASE, options.tables)
+    bench.peers = peers.available(bench, options.peers.split(",") if options.peers else ["coffer", "dumpdirectory", "dumpcustom"])
+    samples = {}
+    for round_number in range(1, options.rounds + 1):
+        say(f"round {round_number} of {options.rounds}")
+        for peer in bench.peers:
+            measured(samples, FIRST, peer, peer.first)
+        for peer in bench.peers:
+            measured(samples, SAME, peer, peer.next)
+    return samples
+
+
+def tables(samples):
+    limits = {scene: next(iter(of.values())) for scene, of in samples.items()}
+    limits[RESTORE] = limits.get(SAME, [])
+    return "\n".join(report.table(scene, of, limits[scene]) for scene, of in samples.items())
+
+
+def write(kind, text, plotted=None):
+    """Puts a part of the page in the place of its last one."""
+    page = ROOT / "docs" / "benchmarks.md"
+    content = page.read_text()
+    begin, end = f"<!-- {kind}: begin -->", f"<!-- {kind}: end -->"
+    before, rest = content.split(begin, 1)
+    after = rest.split(end, 1)[1]
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")
+    if plotted:
+        series, labels = plotted
+        report.plot(ROOT / "docs" / "benchmarks.svg", "Median wall time, × limit", series, labels)
+
+
+def series_of(samples):
+    scenes = [scene for scene in (FIRST, SAME, REGION, RANDOM) if scene in samples]
+    names = list(samples[FIRST])
+    series = {}
+    for name in names:
+        values = []
+        for scene in scenes:
+            limit = next(iter(samples[scene].values()))
+            taken = samples[scene].get(name)
+            values.append(median(s.wall / base.wall for s, base in zip(taken, limit, strict=False)) if taken else None)
+        series[name] = values
+    return series, scenes
+
+
+def head(bench, options, what):
+    settings = "WAL summaries on" if bench.major >= 17 and not options.no_wal_summaries else "without WAL summaries"
+    return f"{what}, PostgreSQL {bench.major}, {settings}; {report.machine()}; {options.rounds} rounds.\n"
+
+
+def main():
+    options = parse()
+    if not Path(options.binary).is_file():
+        subprocess.run(["cargo", "build", "--release", "--locked", "--bin", "coffer"], cwd=ROOT, check=True)
+    for what in options.what:
+        if what == "growth":
+            growth(options)
+            continue
+        bench = Bench(options)
+        try:
+            samples = run_main(bench, options) if what == "main" else run_small_tables(bench, options)
+            size = f"{options.gigabytes:g} GB of heap" if what == "main" else f"{options.tables} tables of 100 rows"
+            text = head(bench, options, size) + "\n" + tables(samples)
+        finally:
+            bench.close()
+        print(text)
+        if options.write:
+            kind = what if what == "small-tables" else f"main, {'with' if 'summaries on' in text else 'without'} WAL summaries"
+            write(kind, text, series_of(samples) if what == "main" else None)
+
+
+def growth(options):
+    """First and next backup at several sizes: time should grow with the data, memory not at all."""
+    lines = ["| GB | limit s | first s | × limit | next s | peak MiB |", "|---|---|---|---|---|---|"]
+    for size in [float(part) for part in options.growth.split(",")]:
+        bench = Bench(options)
+        try:
+            say(f"loading {size:g} GB …")
+            data.load(bench.server, DATABASE, size)
+            bench.peers = peers.available(bench, ["coffer"])
+            limit, coffer = bench.peers
+            samples = {}
+            for _ in range(options.rounds):
+                measured(samples, "limit", limit, limit.first)
+                measured(samples, FIRST, coffer, coffer.first)
+                measured(samples, SAME, coffer, coffer.next)
+            pick = lambda scene, name: [sample for sample in samples[scene][name]]  # noqa: E731
+            base = median(s.wall for s in pick("limit", limit.name))
+            first = median(s.wall for s in pick(FIRST, coffer.name))
+            again = median(s.wall for s in pick(SAME, coffer.name))
+            peak = max(s.memory for s in pick(FIRST, coffer.name)) / 2**20
+            lines.append(f"| {size:g} | {base:.2f} | {first:.2f} | {first / base:.2f} | {again:.2f} | {peak:.0f} |")
+            text = head(bench, options, "Growth") + "\n" + "\n".join(lines) + "\n"
+        finally:
+            bench.close()
+    print(text)
+    if options.write:
+        write("growth", text)
+
+
+if __name__ == "__main__":
+    main()
