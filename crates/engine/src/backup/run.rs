@@ -320,7 +320,7 @@ impl Run {
                 let base = self.sound_base(known, &hold);
                 let (archived, log) = tokio::join!(
                     hold.unless_lost(archive.write().traced(span!("schema"))),
-                    self.log_map(known, &hold, base.ok()).traced(span!("log")),
+                    self.log_map(known, &hold, base.ok()),
                 );
                 // Whether it failed or not: what it read may have been half old and half new.
                 hold.same_definitions(free).await?;

@@ -185,7 +185,8 @@ async fn a_bucket_without_locks_makes_no_immutable_vault_where_locks_are_asked_f
             }
         }
     };
-    assert_eq!(finish("Disabled").await["status"], "Succeeded");
+    let made = finish("Disabled").await;
+    assert_eq!(made["status"], "Succeeded", "{made:#}");
     let failed = finish("Unlocked").await;
     assert_eq!(failed["status"], "Failed");
     assert_eq!(failed["error"]["code"], "UserErrorVaultStorageLockNotAvailable", "{failed:#}");

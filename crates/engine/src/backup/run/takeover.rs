@@ -7,6 +7,7 @@ use crate::backup::log_map::{self, LogMap, NoMap, Span};
 use crate::error::Result;
 use crate::manifest::{Mismatch, Reuse, Warning};
 use crate::session;
+use crate::span::{Traced as _, span};
 
 use super::{Known, Run};
 
@@ -54,7 +55,9 @@ impl Run {
         // A session of its own: a checkpoint may take its time.
         let connection = session::open(&self.request.source).await?;
         self.cancellers.add(&connection);
-        let read = log_map::of_span(&connection, &span, known.source.database_oid, options).await;
+        let read = log_map::of_span(&connection, &span, known.source.database_oid, options)
+            .traced(span!("log"))
+            .await;
         Ok(read
             .unwrap_or_else(|error| {
                 tracing::warn!(%error, "summaries of the server's log can't be read");
