@@ -151,10 +151,12 @@ def write(kind, text, plotted=None):
     begin, end = f"<!-- {kind}: begin -->", f"<!-- {kind}: end -->"
     before, rest = content.split(begin, 1)
     after = rest.split(end, 1)[1]
-    page.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")
     if plotted:
         series, labels = plotted
-        report.plot(ROOT / "docs" / "benchmarks.svg", "Median wall time, × limit", series, labels)
+        picture = f"benchmarks-{kind.split()[-3]}.svg"
+        report.plot(ROOT / "docs" / picture, "Median wall time, × limit", series, labels)
+        text = f"![Median wall time]({picture})\n\n{text}"
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}{after}")
 
 
 def series_of(samples):

@@ -64,6 +64,25 @@ connection.request("PUT", "/" + sys.argv[3])
 sys.exit(0 if connection.getresponse().status == 200 else 1)
 "#;
 
+/// moto's server, one request at a time. It looks whether a name is free and writes then, in as many threads as there are requests, so
+/// that now and then two of several writers that may win only alone both win, which S3 never lets happen. Bodies are read first,
+/// lest one that does not come keeps all others waiting.
+const SERVE: &str = r#"
+import io, sys, threading
+from moto import server
+one_at_a_time = threading.Lock()
+serve = server.run_simple
+def serialized(application):
+    def answer(environ, start_response):
+        if environ.get("CONTENT_LENGTH"):
+            environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
+        with one_at_a_time:
+            return application(environ, start_response)
+    return answer
+server.run_simple = lambda host, port, application, **options: serve(host, port, serialized(application), **options)
+server.main(sys.argv[1:])
+"#;
+
 /// What is emulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectStorageKind {
@@ -139,10 +158,13 @@ impl ObjectStorage {
     ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("coffer-storage-").tempdir()?;
         let log = directory.path().join("log");
-        let mut command = tied_to_us(program);
+        let mut command = match kind {
+            ObjectStorageKind::S3 => tied_to_us(&program.with_file_name("python")),
+            ObjectStorageKind::Azure => tied_to_us(program),
+        };
         match kind {
             ObjectStorageKind::S3 => {
-                command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+                command.args(["-c", SERVE, "-H", "127.0.0.1", "-p", &port.to_string()]);
             }
             ObjectStorageKind::Azure => {
                 command.args(["--silent", "--disableTelemetry", "--blobHost", "127.0.0.1"]);

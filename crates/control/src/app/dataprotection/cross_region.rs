@@ -96,7 +96,7 @@ pub async fn recovery_points(
 /// Begins the checks of a restore from the second region, without any effect.
 ///
 /// # Errors
-/// As [`restore`].
+/// As [`restore()`].
 pub async fn validate_restore(
     app: &App,
     call: Call<'_>,
