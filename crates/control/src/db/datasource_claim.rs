@@ -9,7 +9,7 @@
 use coffer_azure::ResourceId;
 use sqlx::Row;
 
-use super::{Executor, Tx};
+use super::{Executor, Tx, keys_below};
 use crate::error::Error;
 
 /// One instance's relation to a datasource.
@@ -56,14 +56,14 @@ pub async fn instances_within<'e>(
     after: &str,
     rows_max: u32,
 ) -> Result<Vec<String>, Error> {
-    // What lies in it begins with its id and a slash; '0' is the next character.
+    let (above, below) = keys_below(resource.key());
     let rows = sqlx::query(
         "SELECT instance FROM datasource_claims WHERE (datasource = $1 OR (datasource > $2 AND datasource < $3)) \
          AND instance > $4 ORDER BY instance LIMIT $5",
     )
     .bind(resource.key())
-    .bind(format!("{}/", resource.key()))
-    .bind(format!("{}0", resource.key()))
+    .bind(above)
+    .bind(below)
     .bind(after)
     .bind(i64::from(rows_max))
     .fetch_all(executor)

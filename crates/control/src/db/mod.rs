@@ -60,6 +60,12 @@ pub trait Executor<'e>: sqlx::Executor<'e, Database = sqlx::Sqlite> {}
 
 impl<'e, E: sqlx::Executor<'e, Database = sqlx::Sqlite>> Executor<'e> for E {}
 
+/// The bounds between which the keys lie of all that is nested in a resource or scope: '0' is the character after '/', so these are
+/// exactly those that begin with its key and a slash.
+fn keys_below(key: &str) -> (String, String) {
+    (format!("{key}/"), format!("{key}0"))
+}
+
 /// The open metadata database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {

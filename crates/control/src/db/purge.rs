@@ -3,8 +3,7 @@
 use coffer_azure::ResourceId;
 use sqlx::Row;
 
-use super::resource_move::nested_keys;
-use super::{Executor, Tx};
+use super::{Executor, Tx, keys_below};
 use crate::error::Error;
 
 /// Notes when the data of a deleted instance or vault goes; a later note replaces the earlier.
@@ -40,7 +39,7 @@ pub async fn clear(tx: &mut Tx, deleted: &ResourceId) -> Result<(), Error> {
 /// # Errors
 /// The database fails.
 pub async fn any_within(tx: &mut Tx, parent: &ResourceId) -> Result<bool, Error> {
-    let (above, below) = nested_keys(parent);
+    let (above, below) = keys_below(parent.key());
     let row =
         sqlx::query("SELECT 1 FROM purge WHERE instance_key > $1 AND instance_key < $2 LIMIT 1")
             .bind(above)

@@ -8,8 +8,7 @@ use serde_json::Value;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::resource_move::nested_keys;
-use super::{Executor, Tx};
+use super::{Executor, Tx, keys_below};
 use crate::error::Error;
 
 /// The kind of a resource group's own row.
@@ -231,7 +230,7 @@ pub async fn resource_delete(tx: &mut Tx, resource: &Resource) -> Result<(), Err
 /// # Errors
 /// The database fails.
 pub async fn resource_delete_nested(tx: &mut Tx, parent: &ResourceId) -> Result<(), Error> {
-    let (above, below) = nested_keys(parent);
+    let (above, below) = keys_below(parent.key());
     sqlx::query("DELETE FROM resources WHERE key > $1 AND key < $2")
         .bind(above)
         .bind(below)
@@ -269,7 +268,7 @@ pub(super) async fn resource_ids_nested<'e>(
     parent: &ResourceId,
     rows_max: u32,
 ) -> Result<Vec<ResourceId>, Error> {
-    let (above, below) = nested_keys(parent);
+    let (above, below) = keys_below(parent.key());
     let rows =
         sqlx::query("SELECT id FROM resources WHERE key > $1 AND key < $2 ORDER BY key LIMIT $3")
             .bind(above)

@@ -6,11 +6,11 @@ use coffer_azure::ResourceId;
 use serde_json::Value;
 use sqlx::Row;
 
-use super::Tx;
 use super::resource::{
     PAGE_ROWS_MAX, Resource, container_key, resource_exists, resource_get, resource_ids_nested,
     resource_update,
 };
+use super::{Tx, keys_below};
 use crate::error::Error;
 
 /// Gives a resource, in the version that was read, another id and body, and moves what is nested in it along. That the new id has a
@@ -93,7 +93,7 @@ async fn rename_claims(tx: &mut Tx, from: &ResourceId, to: &ResourceId) -> Resul
 }
 
 async fn rename_purges(tx: &mut Tx, from: &ResourceId, to: &ResourceId) -> Result<(), Error> {
-    let (above, below) = nested_keys(from);
+    let (above, below) = keys_below(from.key());
     let rows = sqlx::query(
         "SELECT instance_key FROM purge WHERE instance_key = $1 OR (instance_key > $2 AND instance_key < $3)",
     )
@@ -134,11 +134,6 @@ async fn rename_upkeep(tx: &mut Tx, from: &ResourceId, to: &ResourceId) -> Resul
 
 fn parsed(id: &str) -> Result<ResourceId, Error> {
     ResourceId::parse(id).map_err(Error::internal)
-}
-
-/// The keys between which those lie of all that is nested in a resource: '0' is the character after '/'.
-pub(super) fn nested_keys(parent: &ResourceId) -> (String, String) {
-    (format!("{}/", parent.key()), format!("{}0", parent.key()))
 }
 
 /// `id`, which is `from` or nested in it, with `to` in the place of `from`. By segments: another case may have another length.

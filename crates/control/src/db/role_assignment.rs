@@ -4,7 +4,7 @@ use coffer_azure::ResourceId;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Executor, Tx};
+use super::{Executor, Tx, keys_below};
 use crate::error::Error;
 
 /// One assignment as stored.
@@ -110,13 +110,13 @@ pub async fn delete(tx: &mut Tx, id: &ResourceId) -> Result<bool, Error> {
 /// # Errors
 /// The database fails.
 pub async fn delete_within(tx: &mut Tx, scope: &ResourceId) -> Result<(), Error> {
-    // "0" follows "/" in the order of characters, so this range is exactly what begins with "{scope}/".
+    let (above, below) = keys_below(scope.key());
     sqlx::query(
         "DELETE FROM role_assignments WHERE scope_key = $1 OR (scope_key >= $2 AND scope_key < $3)",
     )
     .bind(scope.key())
-    .bind(format!("{}/", scope.key()))
-    .bind(format!("{}0", scope.key()))
+    .bind(above)
+    .bind(below)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -159,12 +159,8 @@ pub async fn list_around<'e>(
     rows_max: u32,
 ) -> Result<Vec<RoleAssignment>, Error> {
     let key = around.scope.key().trim_end_matches('/');
-    // "0" follows "/" in the order of characters.
-    let (below_from, below_to) = if around.with_below {
-        (format!("{key}/"), format!("{key}0"))
-    } else {
-        (String::new(), String::new())
-    };
+    let (below_from, below_to) =
+        if around.with_below { keys_below(key) } else { (String::new(), String::new()) };
     let rows = sqlx::query(
         "SELECT * FROM role_assignments WHERE key > $1 \
          AND (scope_key = '/' OR substr($2, 1, length(scope_key) + 1) = scope_key || '/' OR (scope_key >= $3 AND scope_key < $4)) \

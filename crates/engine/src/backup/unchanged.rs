@@ -42,8 +42,6 @@ const PROBE_EVERY: u64 = 16;
 pub(super) struct Looks {
     /// Why none may, by a stable word.
     never: Option<&'static str>,
-    /// Everything is read, of all tables.
-    off: bool,
     looked: AtomicU64,
     changed: AtomicU64,
 }
@@ -79,11 +77,8 @@ impl Looks {
         earlier: Option<&PreviousTable>,
         options: &UnreadOptions,
     ) -> Self {
-        if base.is_none() {
-            return Self { off: true, ..Self::default() };
-        }
-        let small = facts.total_bytes < options.table_bytes_min;
-        let never = never(facts, shape, range_blocks, earlier).or(small.then_some("small"));
+        // Without a base nothing is taken over of any table, which the manifest says once.
+        let never = base.and_then(|_| never(facts, shape, range_blocks, earlier, options));
         Self { never, ..Self::default() }
     }
 
@@ -109,6 +104,7 @@ fn never(
     shape: &Shape,
     range_blocks: u64,
     earlier: Option<&PreviousTable>,
+    options: &UnreadOptions,
 ) -> Option<&'static str> {
     let Some(earlier) = earlier else { return Some("new") };
     let rules = [
@@ -120,6 +116,7 @@ fn never(
         ("not_permanent", facts.persistence != "p"),
         ("filtered", facts.extension_condition.is_some()),
         ("other_ranges", earlier.range_blocks != range_blocks),
+        ("small", facts.total_bytes < options.table_bytes_min),
     ];
     rules.iter().find(|(_, applies)| *applies).map(|(reason, _)| *reason)
 }
@@ -136,7 +133,7 @@ pub(super) async fn look(
     // All of the new range must lie in the earlier one; the last of a table has no end.
     let is_within = earlier.start_block == job.start_block
         && (earlier.end_block.is_none() || earlier.end_block == job.end_block);
-    if looks.off || looks.never.is_some() || !is_within {
+    if looks.never.is_some() || !is_within {
         return Ok(Look::Read);
     }
     let by_log = context.log.as_ref().is_some_and(|log| {
