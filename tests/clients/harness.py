@@ -52,6 +52,17 @@ SELECT format('GRANT SELECT ON LARGE OBJECT %s TO coffer_backup', oid) FROM pg_l
 """
 
 
+# The vaults of westus are copied to eastus, where they are geo-redundant.
+TWO_REGIONS = """
+[storage.westus]
+url = "file://{directory}/first"
+paired_with = "East US"
+
+[storage.eastus]
+url = "file://{directory}/second"
+"""
+
+
 class Client(RestClient):
     """Whose every answer is held against the published specification."""
 

@@ -31,14 +31,6 @@ UNANSWERED = {
 }
 
 SECOND = "eastus"
-TWO_REGIONS = """
-[storage.westus]
-url = "file://{directory}/first"
-paired_with = "East US"
-
-[storage.eastus]
-url = "file://{directory}/second"
-"""
 
 
 class Counting(harness.Client):
@@ -61,7 +53,7 @@ class Counting(harness.Client):
 class EveryOperation(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.world = harness.World(TWO_REGIONS)
+        cls.world = harness.World(harness.TWO_REGIONS)
         cls.addClassCleanup(cls.world.close)
         cls.client = Counting(cls.world.env, Specification())
         cls.addClassCleanup(cls.client.close)

@@ -15,14 +15,6 @@ from terminal import Failure
 from test_lifecycle import LIMIT, Instance, done
 
 FIRST, SECOND = "westus", "eastus"
-CONFIGURATION = """
-[storage.westus]
-url = "file://{directory}/first"
-paired_with = "East US"
-
-[storage.eastus]
-url = "file://{directory}/second"
-"""
 
 
 class Copied(unittest.TestCase):
@@ -30,7 +22,7 @@ class Copied(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.world = harness.World(CONFIGURATION)
+        cls.world = harness.World(harness.TWO_REGIONS)
         cls.addClassCleanup(cls.world.close)
         cls.sdk = data_protection(cls.world.env)
 

@@ -94,6 +94,18 @@ impl Harness {
         Self::start_in(tempfile::tempdir().unwrap(), change).await
     }
 
+    /// Starts another service on the metadata, the key and the storage of one that runs.
+    pub(crate) async fn start_beside(first: &Config) -> Self {
+        let shared = first.clone();
+        Self::start_with(|config| {
+            config.database_file = shared.database_file;
+            config.master_key_file = shared.master_key_file;
+            config.storage_default = shared.storage_default;
+            config.storage = shared.storage;
+        })
+        .await
+    }
+
     /// Starts a service on a data directory that may have served before.
     pub(crate) async fn start_in(data_dir: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(data_dir.path());

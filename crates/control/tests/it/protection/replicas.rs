@@ -71,13 +71,7 @@ async fn each_time_of_each_schedule_is_begun_once_by_two_services() {
     let mut estate = Estate::on(Harness::start().await, postgres, "On").await;
     estate.grant().await;
     let first = Arc::clone(estate.harness.service().app());
-    let shared = first.config.clone();
-    let other = Harness::start_in(tempfile::tempdir().unwrap(), |config| {
-        config.database_file = shared.database_file;
-        config.master_key_file = shared.master_key_file;
-        config.storage_default = shared.storage_default;
-    })
-    .await;
+    let other = Harness::start_beside(&first.config).await;
     let apps = [first, Arc::clone(other.service().app())];
     assert_ne!(apps[0].node_name, apps[1].node_name);
     for number in 0..INSTANCES {

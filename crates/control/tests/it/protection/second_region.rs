@@ -390,14 +390,7 @@ async fn of_two_services_one_copies_what_waits() {
         instances.push(estate.protect(&format!("pg-{name}"), name).await);
     }
     let first = Arc::clone(estate.harness.service().app());
-    let shared = first.config.clone();
-    let other = Harness::start_in(tempfile::tempdir().unwrap(), |config| {
-        config.database_file = shared.database_file;
-        config.master_key_file = shared.master_key_file;
-        config.storage_default = shared.storage_default;
-        config.storage = shared.storage;
-    })
-    .await;
+    let other = Harness::start_beside(&first.config).await;
     let apps = [first, Arc::clone(other.service().app())];
     for round in 1..=2 {
         for (instance, name) in instances.iter().zip(["shop1", "shop2", "shop3"]) {
