@@ -18,7 +18,7 @@ import data  # noqa: E402
 import peers  # noqa: E402
 import report  # noqa: E402
 from measure import Meter  # noqa: E402
-from postgres import Server, find_programs  # noqa: E402
+from postgres import Server, find_programs, unprivileged  # noqa: E402
 
 DATABASE = "bench"
 SETTINGS = {
@@ -41,7 +41,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=5, help="times that everything is measured (default 5)")
     parser.add_argument("--tables", type=int, default=10_000, help="tables of small-tables")
     parser.add_argument("--growth", default="1,2,4,8", help="gigabytes of growth")
-    parser.add_argument("--peers", help="only these, by comma: coffer,dumpcustom,dumpdirectory,basebackup,pgbackrest,restic")
+    parser.add_argument("--peers", type=lambda text: text.split(","), help="only these, by comma: coffer,dumpcustom,dumpdirectory,basebackup,pgbackrest,restic")
     parser.add_argument("--no-restore", action="store_true", help="leaves the restores out")
     parser.add_argument("--no-wal-summaries", action="store_true", help="the server writes no WAL summaries (17 and newer)")
     parser.add_argument("--write", action="store_true", help="replaces the part of docs/benchmarks.md that is of this run's kind")
@@ -65,6 +65,13 @@ class Bench:
         settings = dict(SETTINGS)
         if self.major >= 17 and not options.no_wal_summaries:
             settings["summarize_wal"] = "on"
+        # pgBackRest reaches a server of its own machine by a socket alone.
+        self.sockets = self.directory / "sockets"
+        self.sockets.mkdir()
+        if os.geteuid() == 0:
+            account = unprivileged()
+            os.chown(self.sockets, account.pw_uid, account.pw_gid)
+        settings["unix_socket_directories"] = str(self.sockets)
         self.server = Server(settings)
         self.server_account = pwd.getpwuid(self.server._as["user"]) if self.server._as else None
         self.meter = Meter(self.server.process.pid)
@@ -99,17 +106,27 @@ FIRST, SAME, REGION, RANDOM, RESTORE = (
 )
 
 
+def rounds(options):
+    for number in range(1, options.rounds + 1):
+        say(f"round {number} of {options.rounds}")
+        yield number
+
+
+def first_and_same(bench, samples):
+    """A first backup by everybody, and then another with nothing changed."""
+    for peer in bench.peers:
+        measured(samples, FIRST, peer, peer.first)
+    for peer in bench.peers:
+        measured(samples, SAME, peer, peer.next)
+
+
 def run_main(bench, options):
     say(f"loading {options.gigabytes:g} GB into PostgreSQL {bench.major} …")
     data.load(bench.server, DATABASE, options.gigabytes)
-    bench.peers = peers.available(bench, options.peers.split(",") if options.peers else None)
+    bench.peers = peers.available(bench, options.peers)
     samples = {}
-    for round_number in range(1, options.rounds + 1):
-        say(f"round {round_number} of {options.rounds}")
-        for peer in bench.peers:
-            measured(samples, FIRST, peer, peer.first)
-        for peer in bench.peers:
-            measured(samples, SAME, peer, peer.next)
+    for round_number in rounds(options):
+        first_and_same(bench, samples)
         for scene, kind in ((REGION, "one region"), (RANDOM, "at random")):
             data.change(bench.server, DATABASE, kind, round_number)
             bench.server.psql(DATABASE, "CHECKPOINT")
@@ -127,14 +144,10 @@ def run_main(bench, options):
 def run_small_tables(bench, options):
     say(f"making {options.tables} tables …")
     data.load_small_tables(bench.server, DATABASE, options.tables)
-    bench.peers = peers.available(bench, options.peers.split(",") if options.peers else ["coffer", "dumpdirectory", "dumpcustom"])
+    bench.peers = peers.available(bench, options.peers or ["coffer", "dumpdirectory", "dumpcustom"])
     samples = {}
-    for round_number in range(1, options.rounds + 1):
-        say(f"round {round_number} of {options.rounds}")
-        for peer in bench.peers:
-            measured(samples, FIRST, peer, peer.first)
-        for peer in bench.peers:
-            measured(samples, SAME, peer, peer.next)
+    for _ in rounds(options):
+        first_and_same(bench, samples)
     return samples
 
 
@@ -210,15 +223,12 @@ def growth(options):
             bench.peers = peers.available(bench, ["coffer"])
             limit, coffer = bench.peers
             samples = {}
-            for _ in range(options.rounds):
-                measured(samples, "limit", limit, limit.first)
-                measured(samples, FIRST, coffer, coffer.first)
-                measured(samples, SAME, coffer, coffer.next)
-            pick = lambda scene, name: [sample for sample in samples[scene][name]]  # noqa: E731
-            base = median(s.wall for s in pick("limit", limit.name))
-            first = median(s.wall for s in pick(FIRST, coffer.name))
-            again = median(s.wall for s in pick(SAME, coffer.name))
-            peak = max(s.memory for s in pick(FIRST, coffer.name)) / 2**20
+            for _ in rounds(options):
+                first_and_same(bench, samples)
+            base = median(s.wall for s in samples[FIRST][limit.name])
+            first = median(s.wall for s in samples[FIRST][coffer.name])
+            again = median(s.wall for s in samples[SAME][coffer.name])
+            peak = max(s.memory for s in samples[FIRST][coffer.name]) / 2**20
             lines.append(f"| {size:g} | {base:.2f} | {first:.2f} | {first / base:.2f} | {again:.2f} | {peak:.0f} |")
             text = head(bench, options, "Growth") + "\n" + "\n".join(lines) + "\n"
         finally:

@@ -226,9 +226,6 @@ class PgBackRest(Peer):
 
     name = "pgBackRest"
 
-    def __init__(self, bench):
-        super().__init__(bench)
-
     @staticmethod
     def available(bench):
         # Debian's knows servers up to its own time.
@@ -240,7 +237,7 @@ class PgBackRest(Peer):
         (self.directory / "pgbackrest.conf").write_text(
             f"[global]\nrepo1-path={self.directory}/repo\nlog-path={self.directory}\nlock-path={self.directory}\n"
             f"process-max={self.bench.workers}\ncompress-type=zst\ncompress-level=1\nstart-fast=y\narchive-check=n\nlog-level-console=error\n"
-            f"log-level-file=off\n[bench]\npg1-path={directory}/data\npg1-port={self.server.port}\npg1-socket-path={directory}\npg1-user=postgres\n"
+            f"log-level-file=off\n[bench]\npg1-path={directory}/data\npg1-port={self.server.port}\npg1-socket-path={self.bench.sockets}\npg1-user=postgres\n"
         )
         self.user = self.bench.server_account
         if self.user:
@@ -261,7 +258,7 @@ class PgBackRest(Peer):
 class Restic(Peer):
     """An uncompressed dump into restic, which cuts, compresses and encrypts."""
 
-    name = "pg_dump -Fc -Z0 | restic"
+    name = "pg_dump -Fc -Z0 into restic"
 
     @staticmethod
     def available(_bench):
