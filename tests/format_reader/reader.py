@@ -18,9 +18,9 @@ from blake3 import blake3
 
 from store import Damaged, Storage, Unsupported, check, list_repositories, read_master_key, reference
 
-ENGINE_FORMAT = 3
+ENGINE_FORMAT = 4
 PART_DEPTH_MAX = 3
-TABLE_ROWS, OBJECT_DATA, OBJECT_LIST, TABLE_LIST, RANGE_LIST, DATABASE_LIST, DATABASE_ROOT = 1, 3, 4, 6, 7, 10, 11
+TABLE_ROWS, OBJECT_DATA, OBJECT_LIST, TABLE_LIST, RANGE_LIST, DATABASE_LIST, DATABASE_ROOT, ROW_DELTA = 1, 3, 4, 6, 7, 10, 11, 13
 
 
 def lines(chunks):
@@ -30,6 +30,34 @@ def lines(chunks):
         *whole, rest = (rest + chunk).split(b"\n")
         yield from whole
     check(not rest, "the last line has no end")
+
+
+def apply_delta(base, delta):
+    """The text that a delta makes out of its base (§13)."""
+    check(len(delta) >= 4, "a delta is too short")
+    end = 4 + int.from_bytes(delta[:4], "little")
+    check(end <= len(delta), "the controls of a delta are longer than itself")
+    at, literal, text, numbers = 0, end, b"", _numbers(delta[4:end])
+    check(len(numbers) % 3 == 0, "the controls of a delta are no triples")
+    for copy, skip, insert in zip(numbers[::3], numbers[1::3], numbers[2::3]):
+        check(at + copy + skip <= len(base) and literal + insert <= len(delta), "a delta asks for more than there is")
+        text += base[at : at + copy] + delta[literal : literal + insert]
+        at, literal = at + copy + skip, literal + insert
+    check(literal == len(delta), "a delta has more than it uses")
+    return text
+
+
+def _numbers(controls):
+    numbers, number, shift = [], 0, 0
+    for byte in controls:
+        check(shift < 35, "a number of a delta is too long")
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(number)
+            number = shift = 0
+    check(shift == 0, "the last number of a delta has no end")
+    return numbers
 
 
 class Content:
@@ -132,6 +160,16 @@ class RecoveryPoint(Parts):
             end = one["end_block"]
         check(end is None, f"the last range of {table['name']} is not open")
 
+    def _text(self, chunk):
+        """The text of a reference or of a delta (§13)."""
+        if isinstance(chunk, list):
+            return self.repository.read_chunk(reference(chunk, TABLE_ROWS))
+        base = self.repository.read_chunk(reference(chunk["base"], TABLE_ROWS))
+        text = apply_delta(base, self.repository.read_chunk(reference(chunk["delta"], ROW_DELTA)))
+        check(len(text) == chunk["plain_bytes"], "a delta gives text of another length")
+        check(self.repository.chunk_id(text).hex() == chunk["id"], "a delta gives other text")
+        return text
+
     def _hash(self, data):
         return int.from_bytes(blake3(data, key=self.repository.row_key).digest()[:16], "little")
 
@@ -141,7 +179,7 @@ class RecoveryPoint(Parts):
         total = Content()
         for one in self.ranges(table):
             rows = hash_sum = text_bytes = 0
-            for row in lines(self._chunks(one["chunks"], TABLE_ROWS)):
+            for row in lines(map(self._text, one["chunks"])):
                 write(row + b"\n")
                 rows += 1
                 hash_sum += self._hash(row)

@@ -230,6 +230,10 @@ class Repository:
         fields.end(b"MANIFEND")
         return info, body
 
+    def chunk_id(self, plain):
+        """What a chunk of these bytes is named (§7)."""
+        return blake3(plain, key=self.id_key).digest()
+
     def _decrypt_chunk(self, key, chunk, data):
         what = f"chunk {chunk.number} of {self.prefix}packs/{chunk.pack}"
         check(len(data) == chunk.stored, f"{what} is cut off")
@@ -237,7 +241,7 @@ class Repository:
         framed = decrypt(key, chunk.number, data, associated, what)
         check(framed, f"{what} has no encoding")
         plain = decode(framed[0], framed[1:], chunk.plain, what)
-        check(blake3(plain, key=self.id_key).digest() == chunk.id, f"{what} is not what its id says")
+        check(self.chunk_id(plain) == chunk.id, f"{what} is not what its id says")
         return plain
 
     def _pack_key(self, data, name):

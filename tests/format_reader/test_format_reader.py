@@ -34,6 +34,8 @@ INSERT INTO shop.many_ranges SELECT i, md5(i::text) FROM generate_series(1, 2400
 CREATE TABLE shop.long_rows (n int, t text);
 INSERT INTO shop.long_rows SELECT i, repeat(md5(i::text) || E'\\t\\n\\\\', 100000) FROM generate_series(1, 3) AS i;
 """
+# Between two backups: rows all over a table, so that its text is stored as what differs.
+SCATTERED = "UPDATE shop.many_ranges SET t = 'written again ' || n WHERE n % 400 = 7"
 # Large objects in more ranges than one, and one of more chunks than a part refers to (most of it a hole).
 MORE_OBJECTS = """
 SELECT count(lo_from_bytea((5000000 + i)::oid, convert_to('number ' || i, 'UTF8'))) FROM generate_series(1, 5000) AS i;
@@ -229,6 +231,8 @@ class Backup(Copied):
                 day.describe_instance(database)
                 day.configure()
                 cls.made[database] = (day.instance, day.instance_properties)
+            else:
+                postgres.psql(database, SCATTERED)
             day.instance, day.instance_properties = cls.made[database]
             day.backup()
         cls.listed = {}
@@ -318,6 +322,20 @@ class Backup(Copied):
         [table] = [table for table in point.tables() if table["name"] == "many_ranges"]
         self.assertEqual(list(table["ranges"]), ["listed"])
         self.assertGreater(len(list(point.ranges(table))), 16)
+
+    def test_scattered_changes_are_deltas(self):
+        point = self.newest("shop")
+        self.assertEqual(point.root["engine_format"], 4)
+        [table] = [table for table in point.tables() if table["name"] == "many_ranges"]
+        chunks = [chunk for one in point.ranges(table) for chunk in one["chunks"]]
+        deltas = [chunk for chunk in chunks if isinstance(chunk, dict)]
+        self.assertGreater(len(deltas), len(chunks) // 2)
+        chunk = deltas[0]
+        base = point.repository.read_chunk(store.reference(chunk["base"], reader.TABLE_ROWS))
+        delta = point.repository.read_chunk(store.reference(chunk["delta"], reader.ROW_DELTA))
+        for wrong in (delta[:3], delta[:-1], delta + b"x", b"\xff" * 12, b"\1\0\0\0\x80" + delta[5:]):
+            self.assertRaises(store.Damaged, reader.apply_delta, base, wrong)
+        self.assertRaises(store.Damaged, reader.apply_delta, base[:100], delta)
 
     def test_everything_verifies(self):
         code, said, errors = run_reader(self.storage, self.key_file, "verify")

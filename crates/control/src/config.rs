@@ -58,7 +58,7 @@ pub struct Config {
     /// Further directories with `pg_dump` and `pg_restore`.
     pub postgres_tool_directories: Vec<PathBuf>,
     /// What backups take over without reading it.
-    pub backup_unread: UnreadConfig,
+    pub backup_reuse: ReuseConfig,
     /// Backups keep the user mappings of foreign servers, with the passwords in their options.
     pub backup_user_mappings: bool,
     /// What `/metrics` wants as bearer token; without one, only this machine may ask.
@@ -145,9 +145,9 @@ impl Default for AlertConfig {
     }
 }
 
-/// What backups take over from the recovery point before without reading it.
+/// What backups take over from the recovery point before, instead of reading or storing it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnreadConfig {
+pub struct ReuseConfig {
     /// Whether anything.
     pub take_over: bool,
     /// Whether servers' summaries of their logs are asked.
@@ -156,11 +156,19 @@ pub struct UnreadConfig {
     pub full_read_days: u32,
     /// How many in a thousand of such ranges are read and compared.
     pub audit_per_mille: u16,
+    /// Whether rows that differ little from earlier ones are stored as the difference.
+    pub deltas: bool,
 }
 
-impl Default for UnreadConfig {
+impl Default for ReuseConfig {
     fn default() -> Self {
-        Self { take_over: true, wal_summaries: true, full_read_days: 30, audit_per_mille: 10 }
+        Self {
+            take_over: true,
+            wal_summaries: true,
+            full_read_days: 30,
+            audit_per_mille: 10,
+            deltas: true,
+        }
     }
 }
 
@@ -224,7 +232,7 @@ impl Config {
             servers: BTreeMap::new(),
             restore_allowed_directories: vec![data_dir.join("files")],
             postgres_tool_directories: Vec::new(),
-            backup_unread: UnreadConfig::default(),
+            backup_reuse: ReuseConfig::default(),
             backup_user_mappings: true,
             metrics_token: None,
             verification_period_days: VERIFICATION_PERIOD_DAYS,

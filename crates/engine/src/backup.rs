@@ -13,6 +13,7 @@ mod base;
 mod candidates;
 mod collector;
 mod copy_out;
+mod deltas;
 mod dispatcher;
 mod hold;
 mod identity;
@@ -91,6 +92,8 @@ pub struct BackupOptions {
     pub previous: Option<String>,
     /// Whether and how ranges of it are taken over without reading their rows.
     pub unread: UnreadOptions,
+    /// Whether text that differs little from a chunk of it may be stored as the difference. That chunk is read for it, once a backup.
+    pub deltas: bool,
 }
 
 /// How ranges that did not change are taken over from the previous recovery point without reading their rows.
@@ -161,6 +164,7 @@ impl Default for BackupOptions {
             user_mappings: true,
             previous: None,
             unread: UnreadOptions::default(),
+            deltas: true,
         }
     }
 }

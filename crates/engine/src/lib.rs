@@ -19,6 +19,7 @@ pub mod check;
 pub mod connect;
 mod copy;
 mod copy_text;
+mod delta;
 pub mod error;
 pub mod files;
 pub mod garbage;

@@ -10,6 +10,7 @@
 //! log positions, marks, range bounds, fingerprints) are recorded from the first version on.
 
 mod reuse;
+mod row_chunk;
 mod server;
 
 use std::collections::BTreeMap;
@@ -18,13 +19,17 @@ use coffer_store::ChunkRef;
 use serde::{Deserialize, Serialize};
 
 pub use self::reuse::{Mismatch, Reading, Reuse};
+pub use self::row_chunk::{Delta, RowChunk};
 pub use self::server::{
     DATABASES_MAX, DatabaseEntry, LeftOut, Root, ServerDatasource, ServerIdentity, ServerManifest,
     Tablespace,
 };
 
-/// Version of the meaning of a body. A reader refuses a larger one. Only [`ServerManifest`] needs it.
-pub const ENGINE_FORMAT: u32 = 3;
+/// Version of the meaning of a body. A reader refuses a larger one. That of a database's body with a [`Delta`].
+pub const ENGINE_FORMAT: u32 = 4;
+
+/// Version of a server's body: [`ServerManifest`].
+pub const ENGINE_FORMAT_SERVERS: u32 = 3;
 
 /// Version of a database's body with [`Part::depth`] or [`LargeObjects::ranges`].
 pub const ENGINE_FORMAT_DEEP_LISTS: u32 = 2;
@@ -36,7 +41,7 @@ pub const ENGINE_FORMAT_SHORT_LISTS: u32 = 1;
 /// The root of a database's recovery point, or of one database in a server's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseManifest {
-    /// [`ENGINE_FORMAT_DEEP_LISTS`] where it needs that, else [`ENGINE_FORMAT_SHORT_LISTS`].
+    /// [`ENGINE_FORMAT`] or [`ENGINE_FORMAT_DEEP_LISTS`] where it needs that, else [`ENGINE_FORMAT_SHORT_LISTS`].
     pub engine_format: u32,
     /// Version of Coffer that wrote it.
     pub coffer_version: String,
@@ -370,7 +375,7 @@ pub struct Range {
     /// Block after the last; none for the last range of a table, which is open at the end, and for a table read whole.
     pub end_block: Option<u64>,
     /// COPY text, in order.
-    pub chunks: Vec<ChunkRef>,
+    pub chunks: Vec<RowChunk>,
     /// What it holds.
     pub content: Content,
     /// Server-side fingerprint, where one was taken.
@@ -379,6 +384,13 @@ pub struct Range {
     /// range, in this order; a line of COPY may be too small for one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub large_rows: Vec<u64>,
+}
+
+impl Range {
+    /// Every chunk that it takes to read it.
+    pub fn references(&self) -> impl Iterator<Item = ChunkRef> + '_ {
+        self.chunks.iter().flat_map(RowChunk::references)
+    }
 }
 
 /// Row count and content hash: what a restore is compared with.

@@ -90,7 +90,7 @@ impl<N: Needs> Walk<'_, N> {
             match table.ranges {
                 Ranges::Inline(ranges) => {
                     for range in ranges {
-                        self.needs(&range.chunks)?;
+                        self.needs(range.references())?;
                     }
                 }
                 Ranges::Listed(part) => self.ranges(&part).await?,
@@ -103,7 +103,7 @@ impl<N: Needs> Walk<'_, N> {
         self.part(part).await?;
         let mut ranges = PartReader::new(self.repository, part);
         while let Some(range) = ranges.next::<Range>().await? {
-            self.needs(&range.chunks)?;
+            self.needs(range.references())?;
         }
         Ok(())
     }
@@ -113,16 +113,16 @@ impl<N: Needs> Walk<'_, N> {
         for level in 0..=part.depth {
             let mut references = ReferenceReader::new(self.repository, part, level);
             while let Some(chunk) = references.next().await? {
-                self.needs(&[chunk])?;
+                self.needs([chunk])?;
             }
         }
         Ok(())
     }
 
-    fn needs(&mut self, chunks: &[ChunkRef]) -> Result<()> {
+    fn needs(&mut self, chunks: impl IntoIterator<Item = ChunkRef>) -> Result<()> {
         chunks
-            .iter()
-            .try_for_each(|chunk| self.told.needs(chunk))
+            .into_iter()
+            .try_for_each(|chunk| self.told.needs(&chunk))
             .map_err(Error::store("say what a recovery point needs"))
     }
 }

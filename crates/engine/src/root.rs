@@ -217,7 +217,7 @@ mod tests {
         let id = "0".repeat(32);
         let parsed = |body: serde_json::Value| parse(body.to_string().as_bytes(), &id);
         let newer = parsed(json!({"engine_format": ENGINE_FORMAT + 1, "datasource": "server"}));
-        assert!(matches!(&newer, Err(Error::Manifest { message }) if message.contains("format 4")));
+        assert!(matches!(&newer, Err(Error::Manifest { message }) if message.contains("format 5")));
         let unknown = parsed(json!({"engine_format": ENGINE_FORMAT, "datasource": "galaxy"}));
         assert!(matches!(&unknown, Err(Error::Manifest { .. })), "{unknown:?}");
         for body in ["", "[]", "{}", "null", "{\"engine_format\": 3, \"datasource\": null}"] {

@@ -126,13 +126,13 @@ impl Walk<'_> {
             match table.ranges {
                 Ranges::Inline(ranges) => {
                     for range in ranges {
-                        self.check(&range.chunks).await?;
+                        self.check(range.references().collect()).await?;
                     }
                 }
                 Ranges::Listed(part) => {
                     let Some(mut ranges) = self.list(&part).await? else { continue };
                     while let Some(range) = self.next::<Range>(&mut ranges).await? {
-                        self.check(&range.chunks).await?;
+                        self.check(range.references().collect()).await?;
                     }
                 }
             }
@@ -147,9 +147,8 @@ impl Walk<'_> {
     }
 
     /// True when all are there.
-    async fn check(&self, chunks: &[ChunkRef]) -> Result<bool> {
-        // Copies: of references, the compiler could not tell that the work may go from thread to thread.
-        let checks = futures::stream::iter(chunks.to_vec()).map(|chunk| async move {
+    async fn check(&self, chunks: Vec<ChunkRef>) -> Result<bool> {
+        let checks = futures::stream::iter(chunks).map(|chunk| async move {
             let good = self.verifier.check(&chunk).await.map_err(Error::store("verify a chunk"))?;
             self.counters.add_bytes(u64::from(chunk.plain_bytes));
             Ok(good)
@@ -164,7 +163,7 @@ impl Walk<'_> {
 
     /// True when all chunks of a part are there. What a damaged list of references would name can't be checked.
     async fn part(&self, part: &Part) -> Result<bool> {
-        if !self.check(&part.chunks).await? {
+        if !self.check(part.chunks.clone()).await? {
             return Ok(false);
         }
         for level in (0..part.depth).rev() {
@@ -179,7 +178,7 @@ impl Walk<'_> {
                 if some.is_empty() {
                     break;
                 }
-                good &= self.check(&some).await?;
+                good &= self.check(some).await?;
             }
             if !good {
                 return Ok(false);

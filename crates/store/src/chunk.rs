@@ -140,11 +140,13 @@ pub enum ChunkKind {
     DatabaseRoot = 11,
     /// JSON lines describing tablespaces.
     TablespaceList = 12,
+    /// What makes COPY text of rows out of that of another chunk.
+    RowDelta = 13,
 }
 
 impl ChunkKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::TableRows,
         Self::SchemaArchive,
         Self::LargeObjectData,
@@ -157,6 +159,7 @@ impl ChunkKind {
         Self::DatabaseList,
         Self::DatabaseRoot,
         Self::TablespaceList,
+        Self::RowDelta,
     ];
 
     /// The number that stands in the format.

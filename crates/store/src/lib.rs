@@ -66,7 +66,7 @@ pub use lock::{HiddenBy, HiddenObject, LockMode, LockReport, Locking, ObjectLock
 pub use manifest::{Manifest, ManifestInfo, Manifests, UnreadableManifest};
 pub use master_key::MasterKey;
 pub use object_store::ObjectStore;
-pub use pack_stream::PackStream;
+pub use pack_stream::{NamedChunk, PackStream};
 pub use pin::{Pin, PinInfo, Pins, UnreadablePin};
 pub use probe::{clear_probes, probe};
 pub use replication::{PointCopy, Replication, ReplicationReport};

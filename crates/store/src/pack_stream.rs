@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use crate::{
-    chunk::{ChunkKind, ChunkRef, PackId},
-    codec::{self, Encoder},
+    chunk::{ChunkId, ChunkKind, ChunkRef, PackId},
+    codec::Encoder,
     crypto,
     error::{Error, Result},
     known::Origin,
@@ -22,6 +22,21 @@ use crate::{
 
 /// A chunk may cross the end of a pack; this much is kept free for it, so that the buffer rarely grows.
 const SPARE_BYTES: usize = 2 * 1024 * 1024;
+
+/// Plain bytes with the name that a chunk of them has: see [`Repository::name_chunk`].
+#[derive(Debug, Clone, Copy)]
+pub struct NamedChunk<'a> {
+    pub(crate) id: ChunkId,
+    pub(crate) plain: &'a [u8],
+}
+
+impl NamedChunk<'_> {
+    /// Keyed hash of the plain bytes.
+    #[must_use]
+    pub fn id(&self) -> ChunkId {
+        self.id
+    }
+}
 
 /// One worker's stream of chunks into packs. Dropping it unfinished makes the backup incomplete if chunks are lost by it.
 #[derive(Debug)]
@@ -70,6 +85,20 @@ impl PackStream {
         plain: &[u8],
         candidate: Option<&ChunkRef>,
     ) -> Result<ChunkRef> {
+        let named = self.shared.repository.name_chunk(plain);
+        self.put_named(kind, named, candidate).await
+    }
+
+    /// As [`Self::put`], of bytes that were named by this stream's repository.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub async fn put_named(
+        &mut self,
+        kind: ChunkKind,
+        NamedChunk { id, plain }: NamedChunk<'_>,
+        candidate: Option<&ChunkRef>,
+    ) -> Result<ChunkRef> {
         self.check()?;
         if plain.len() > CHUNK_BYTES_MAX {
             return Err(Error::invalid(format!(
@@ -77,7 +106,6 @@ impl PackStream {
                 plain.len()
             )));
         }
-        let id = codec::chunk_id(&self.shared.repository.inner.keys.chunk_id, plain);
         let same = |chunk: &&ChunkRef| {
             chunk.id == id && chunk.kind == kind && chunk.plain_bytes as usize == plain.len()
         };

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
+    chunk::ChunkId,
+    codec,
     crypto::{DataKeys, ObjectType},
     error::{Error, Result},
     keyring::{self, VaultKeyring},
@@ -15,6 +17,7 @@ use crate::{
     limits::{FORMAT_OBJECT_BYTES_MAX, MANIFEST_READS_MAX, SEALED_OBJECT_BYTES_MAX},
     manifest::{self, Manifest, Manifests, UnreadableManifest},
     objects,
+    pack_stream::NamedChunk,
     path::{self, Layout, ManifestName},
     pin,
     reader::PackKeys,
@@ -133,6 +136,18 @@ impl Repository {
     #[must_use]
     pub fn row_hash_key(&self) -> &[u8; 32] {
         &self.inner.keys.row_hash.0
+    }
+
+    /// Names plain bytes, to be put once they are compared with what is known of earlier ones.
+    #[must_use]
+    pub fn name_chunk<'a>(&self, plain: &'a [u8]) -> NamedChunk<'a> {
+        NamedChunk { id: codec::chunk_id(&self.inner.keys.chunk_id, plain), plain }
+    }
+
+    /// What a chunk of these bytes is named.
+    #[must_use]
+    pub fn chunk_id(&self, plain: &[u8]) -> ChunkId {
+        self.name_chunk(plain).id
     }
 
     /// Takes the lease, which all who change the repository share. Its last holder takes it over at once, another one when

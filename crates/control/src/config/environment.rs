@@ -61,17 +61,18 @@ fn set(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigError> 
             config.postgres_tool_directories = directories(value)?;
         }
         "COFFER_BACKUP_TAKE_OVER_UNCHANGED" => {
-            config.backup_unread.take_over = parse(name, value)?;
+            config.backup_reuse.take_over = parse(name, value)?;
         }
         "COFFER_BACKUP_WAL_SUMMARIES" => {
-            config.backup_unread.wal_summaries = parse(name, value)?;
+            config.backup_reuse.wal_summaries = parse(name, value)?;
         }
         "COFFER_BACKUP_FULL_READ_DAYS" => {
-            config.backup_unread.full_read_days = parse(name, value)?;
+            config.backup_reuse.full_read_days = parse(name, value)?;
         }
         "COFFER_BACKUP_AUDIT_PER_MILLE" => {
-            config.backup_unread.audit_per_mille = parse(name, value)?;
+            config.backup_reuse.audit_per_mille = parse(name, value)?;
         }
+        "COFFER_BACKUP_DELTAS" => config.backup_reuse.deltas = parse(name, value)?,
         "COFFER_BACKUP_USER_MAPPINGS" => config.backup_user_mappings = parse(name, value)?,
         "COFFER_BACKUP_STALL_MINUTES" => config.backup_stall = parse(name, value).map(minutes)?,
         "COFFER_SCHEDULE_CATCH_UP" => config.schedule.catch_up = parse(name, value)?,

@@ -97,6 +97,7 @@ struct Backup {
     wal_summaries: Option<bool>,
     full_read_days: Option<u32>,
     audit_per_mille: Option<u16>,
+    deltas: Option<bool>,
     user_mappings: Option<bool>,
     stall_minutes: Option<u64>,
 }
@@ -230,10 +231,11 @@ pub(super) fn apply_text(config: &mut Config, text: &str) -> Result<(), TextErro
         config.postgres_tool_directories =
             directories.into_iter().map(absolute).collect::<Result<_, _>>()?;
     }
-    replace(&mut config.backup_unread.take_over, file.backup.take_over_unchanged);
-    replace(&mut config.backup_unread.wal_summaries, file.backup.wal_summaries);
-    replace(&mut config.backup_unread.full_read_days, file.backup.full_read_days);
-    replace(&mut config.backup_unread.audit_per_mille, file.backup.audit_per_mille);
+    replace(&mut config.backup_reuse.take_over, file.backup.take_over_unchanged);
+    replace(&mut config.backup_reuse.wal_summaries, file.backup.wal_summaries);
+    replace(&mut config.backup_reuse.full_read_days, file.backup.full_read_days);
+    replace(&mut config.backup_reuse.audit_per_mille, file.backup.audit_per_mille);
+    replace(&mut config.backup_reuse.deltas, file.backup.deltas);
     replace(&mut config.backup_user_mappings, file.backup.user_mappings);
     replace(&mut config.backup_stall, file.backup.stall_minutes.map(minutes));
     replace(&mut config.schedule.catch_up, file.schedule.catch_up);

@@ -3,12 +3,12 @@
 //! The store compares names; here one candidate is proposed per chunk, by position. Boundaries follow content, so after a
 //! change they soon agree again, a little shifted: the shift of the last hit is followed.
 
-use coffer_store::ChunkRef;
+use crate::manifest::RowChunk;
 
 /// Candidates of one range, in order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Candidates {
-    chunks: Vec<(u64, ChunkRef)>,
+    chunks: Vec<(u64, RowChunk)>,
     end: u64,
     /// How much later things are now than they were.
     shift: i64,
@@ -17,17 +17,17 @@ pub(super) struct Candidates {
 
 impl Candidates {
     /// Chunks as they follow each other.
-    pub(super) fn new(chunks: impl IntoIterator<Item = ChunkRef>) -> Self {
+    pub(super) fn new(chunks: impl IntoIterator<Item = RowChunk>) -> Self {
         let mut candidates = Self::default();
         for chunk in chunks {
             candidates.chunks.push((candidates.end, chunk));
-            candidates.end += u64::from(chunk.plain_bytes);
+            candidates.end += u64::from(chunk.plain_bytes());
         }
         candidates
     }
 
     /// The most likely one for the next chunk.
-    pub(super) fn likely(&self) -> Option<&ChunkRef> {
+    pub(super) fn likely(&self) -> Option<&RowChunk> {
         let wanted = self.offset.saturating_add_signed(-self.shift);
         let after = self.chunks.partition_point(|(start, _)| *start < wanted);
         let nearest = [after.checked_sub(1), Some(after)]
@@ -39,13 +39,13 @@ impl Candidates {
     }
 
     /// Tells what the next chunk became.
-    pub(super) fn became(&mut self, chunk: &ChunkRef) {
-        if let Some((start, _)) = self.chunks.iter().find(|(_, candidate)| candidate.id == chunk.id)
-        {
+    pub(super) fn became(&mut self, chunk: &RowChunk) {
+        let is_it = |(_, candidate): &&(u64, RowChunk)| candidate.id() == chunk.id();
+        if let Some((start, _)) = self.chunks.iter().find(is_it) {
             self.shift =
                 i64::try_from(self.offset).unwrap_or(0) - i64::try_from(*start).unwrap_or(0);
         }
-        self.offset += u64::from(chunk.plain_bytes);
+        self.offset += u64::from(chunk.plain_bytes());
     }
 }
 
@@ -53,7 +53,7 @@ impl Candidates {
 mod tests {
     use super::*;
 
-    fn chunk(name: u8, plain_bytes: u32) -> ChunkRef {
+    fn chunk(name: u8, plain_bytes: u32) -> RowChunk {
         let json = format!(
             "[\"{}\",1,\"{}\",0,0,{plain_bytes},{plain_bytes}]",
             hex::encode([name; 32]),
@@ -62,11 +62,11 @@ mod tests {
         serde_json::from_str(&json).unwrap()
     }
 
-    fn hits(previous: &[ChunkRef], now: &[ChunkRef]) -> Vec<bool> {
+    fn hits(previous: &[RowChunk], now: &[RowChunk]) -> Vec<bool> {
         let mut candidates = Candidates::new(previous.iter().copied());
         now.iter()
             .map(|chunk| {
-                let hit = candidates.likely().is_some_and(|likely| likely.id == chunk.id);
+                let hit = candidates.likely().is_some_and(|likely| likely.id() == chunk.id());
                 candidates.became(chunk);
                 hit
             })

@@ -9,7 +9,9 @@ use coffer_store::{ChunkKind, PackStream};
 use tokio::sync::mpsc;
 
 use crate::error::Result;
-use crate::manifest::{Content, INLINE_RANGES_MAX, Part, Range, Ranges, Reading, Table, Totals};
+use crate::manifest::{
+    Content, INLINE_RANGES_MAX, Part, Range, Ranges, Reading, RowChunk, Table, Totals,
+};
 use crate::part::PartWriter;
 
 use super::dispatcher::TableWork;
@@ -23,6 +25,8 @@ pub(super) struct Collected {
     pub(super) totals: Totals,
     /// The list of ranges of some table has a depth.
     pub(super) deep: bool,
+    /// Some range has a delta.
+    pub(super) deltas: bool,
 }
 
 struct OpenTable {
@@ -43,6 +47,7 @@ struct Collector {
     open: Option<OpenTable>,
     totals: Totals,
     deep: bool,
+    deltas: bool,
 }
 
 /// Collects until all workers are done. How many tables came is for the caller to compare.
@@ -57,6 +62,7 @@ pub(super) async fn collect(
         open: None,
         totals: Totals::default(),
         deep: false,
+        deltas: false,
         context,
     };
     let mut early = BTreeMap::new();
@@ -68,10 +74,10 @@ pub(super) async fn collect(
             next += 1;
         }
     }
-    let Collector { mut stream, list, totals, deep, .. } = collector;
+    let Collector { mut stream, list, totals, deep, deltas, .. } = collector;
     let tables = list.finish(&mut stream).await?;
     stream.finish().await.map_err(crate::Error::store("store the list of tables"))?;
-    Ok(Collected { tables, totals, deep })
+    Ok(Collected { tables, totals, deep, deltas })
 }
 
 impl Collector {
@@ -94,6 +100,7 @@ impl Collector {
         open.content.add(range.content);
         open.large_rows += range.large_rows.len() as u64;
         self.totals.ranges += 1;
+        self.deltas |= range.chunks.iter().any(|chunk| matches!(chunk, RowChunk::Delta(_)));
         if let How::TakenOver { by_log } | How::Audited { by_log } = how {
             open.by_log += u64::from(by_log);
         }
@@ -151,6 +158,8 @@ impl Collector {
             content: open.content,
             large_rows: open.large_rows,
             reading: Reading {
+                delta_tried: open.work.deltas.tried(),
+                deltas: open.work.deltas.made(),
                 taken_over: open.taken_over,
                 by_log: open.by_log,
                 audited: open.audited,

@@ -6,14 +6,16 @@
 
 use std::pin::pin;
 
-use coffer_store::{ChunkKind, ChunkRef, PackStream};
+use bytes::Bytes;
+use coffer_store::{ChunkId, ChunkKind, PackStream};
 use futures::TryStreamExt as _;
 
 use crate::connect::Connection;
 use crate::copy_text::{block_condition, copy_out_statement};
+use crate::delta::Differ;
 use crate::error::{Error, Result};
 use crate::large_row::{self, Source, TextSink};
-use crate::manifest::Range;
+use crate::manifest::{Delta, Range, RowChunk};
 use crate::monitor::Phase;
 use crate::row_hash::RowHasher;
 
@@ -78,6 +80,10 @@ fn copy_failure(job: &Job, error: Error) -> Error {
     }
 }
 
+/// A delta may have one of so many bytes of the text. Deltas to one base grow from backup to backup: at a hundredth of the rows each time
+/// this lets some twenty of them pass before the text is stored anew.
+const DELTA_SHARE: usize = 4;
+
 /// Bytes read between two reports of progress.
 const REPORT_BYTES: u64 = 512 * 1024;
 
@@ -90,6 +96,10 @@ pub(super) fn condition(job: &Job) -> String {
     }
 }
 
+fn failed_to_store(error: coffer_store::Error) -> Error {
+    Error::store("store rows")(error)
+}
+
 /// Cuts text into chunks, hashes its rows, and tells of it.
 struct Cutter<'a> {
     context: &'a Context,
@@ -98,9 +108,12 @@ struct Cutter<'a> {
     unreported: u64,
     stream: &'a mut PackStream,
     candidates: Candidates,
+    differ: Differ,
+    /// The chunk that text was compared with last: the next may be a difference to the same.
+    base: Option<(ChunkId, Bytes)>,
     hasher: RowHasher,
     buffer: Vec<u8>,
-    chunks: Vec<ChunkRef>,
+    chunks: Vec<RowChunk>,
     least: usize,
     most: usize,
     /// A row of `n` bytes ends a chunk when the upper half of its hash is below `n` times this.
@@ -119,6 +132,8 @@ impl<'a> Cutter<'a> {
             candidates: Candidates::new(
                 job.earlier.iter().flat_map(|range| range.chunks.iter().copied()),
             ),
+            differ: Differ::default(),
+            base: None,
             hasher: RowHasher::new(context.repository.row_hash_key()),
             buffer: Vec::new(),
             chunks: Vec::new(),
@@ -165,16 +180,70 @@ impl<'a> Cutter<'a> {
     }
 
     async fn put(&mut self) -> Result<()> {
-        let put =
-            self.stream.put(ChunkKind::TableRows, &self.buffer, self.candidates.likely()).await;
-        let chunk = put.map_err(Error::store("store rows"))?;
+        let text = std::mem::take(&mut self.buffer);
+        let stored = self.store(&text).await;
+        self.buffer = text;
+        let chunk = stored?;
         self.candidates.became(&chunk);
         self.chunks.push(chunk);
         self.buffer.clear();
         Ok(())
     }
 
-    async fn finish(mut self, what: &str) -> Result<(Vec<ChunkRef>, crate::manifest::Content)> {
+    /// What was there is named again; what differs little from it is stored as the difference; all else as it is.
+    async fn store(&mut self, text: &[u8]) -> Result<RowChunk> {
+        let named = self.context.repository.name_chunk(text);
+        let earlier = self.candidates.likely().copied();
+        if let Some(earlier) = earlier {
+            let is_same =
+                earlier.id() == named.id() && earlier.plain_bytes() as usize == text.len();
+            if is_same && earlier.references().all(|chunk| self.stream.take_over(&chunk)) {
+                return Ok(earlier);
+            }
+            if let Some(delta) = self.store_delta(named.id(), text, &earlier).await? {
+                return Ok(RowChunk::Delta(delta));
+            }
+        }
+        let put = self.stream.put_named(ChunkKind::TableRows, named, None).await;
+        put.map(RowChunk::Whole).map_err(failed_to_store)
+    }
+
+    /// The difference, where it is small. A base that can't be read is worth a line in the log: whoever verifies will say so.
+    async fn store_delta(
+        &mut self,
+        id: ChunkId,
+        text: &[u8],
+        earlier: &RowChunk,
+    ) -> Result<Option<Delta>> {
+        let (deltas, base) = (&self.job.table.deltas, *earlier.base());
+        if !self.context.writer.can_reuse(&base) || !deltas.pays() {
+            return Ok(None);
+        }
+        let base_text = match self.base.take() {
+            Some((known, text)) if known == base.id => text,
+            _ => match self.context.repository.read_chunk(&base).await {
+                Ok(text) => text,
+                Err(error) => {
+                    tracing::warn!(%error, "a chunk of an earlier recovery point can't be read; storing without it");
+                    return Ok(None);
+                }
+            },
+        };
+        let (_, base_text) = self.base.insert((base.id, base_text));
+        let found = self.differ.diff(base_text, text, text.len() / DELTA_SHARE);
+        deltas.tell(found.is_some());
+        let Some(found) = found else { return Ok(None) };
+        let delta = self.stream.put(ChunkKind::RowDelta, found, None).await;
+        let delta = delta.map_err(failed_to_store)?;
+        self.stream.take_over(&base);
+        let plain_bytes = u32::try_from(text.len()).map_err(|_| Error::Protocol {
+            context: "store rows".to_owned(),
+            message: "a chunk of more than four gigabytes".to_owned(),
+        })?;
+        Ok(Some(Delta { id, plain_bytes, delta, base }))
+    }
+
+    async fn finish(mut self, what: &str) -> Result<(Vec<RowChunk>, crate::manifest::Content)> {
         self.report();
         if !self.buffer.is_empty() {
             self.put().await?;

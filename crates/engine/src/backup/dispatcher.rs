@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::large_row::{self, LargeRows};
 use crate::manifest::Range;
 
+use super::deltas::Deltas;
 use super::run::Context;
 use super::unchanged::Looks;
 
@@ -35,6 +36,7 @@ pub(super) struct TableWork {
     /// Where some of its rows may be too large for one message.
     pub(super) large_rows: Option<LargeRows>,
     pub(super) looks: Looks,
+    pub(super) deltas: Deltas,
 }
 
 /// One range to read.
@@ -87,8 +89,16 @@ pub(super) async fn dispatch(
             });
             let (base, earlier) = (context.base.as_ref(), context.previous.table(facts.oid));
             let looks = Looks::of(base, &facts, &shape, range_blocks, earlier, &context.unread);
-            let table =
-                Arc::new(TableWork { facts, shape, range_blocks, ranges, large_rows, looks });
+            let deltas = Deltas::of(context.deltas, earlier.map(|table| &table.reading));
+            let table = Arc::new(TableWork {
+                facts,
+                shape,
+                range_blocks,
+                ranges,
+                large_rows,
+                looks,
+                deltas,
+            });
             for index in 0..ranges {
                 let start_block = index * range_blocks;
                 let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return Ok(()) };

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use coffer_store::Repository;
 
 use crate::error::Result;
-use crate::manifest::{DatabaseManifest, LargeObjects, Mark, Part, Range, Ranges, Table};
+use crate::manifest::{DatabaseManifest, LargeObjects, Mark, Part, Range, Ranges, Reading, Table};
 use crate::part::PartReader;
 use crate::root::{describe_recovery_point, read_database};
 
@@ -37,6 +37,8 @@ pub(super) struct PreviousTable {
     pub(super) shape: String,
     pub(super) range_blocks: u64,
     ranges: Ranges,
+    /// How they came there.
+    pub(super) reading: Reading,
 }
 
 impl Previous {
@@ -56,7 +58,9 @@ impl Previous {
         let mut reader = PartReader::new(repository, &root.tables);
         while let Some(table) = reader.next::<Table>().await? {
             let Table { oid, relfilenode, tablespace_oid, shape, range_blocks, ranges, .. } = table;
-            let table = PreviousTable { relfilenode, tablespace_oid, shape, range_blocks, ranges };
+            let reading = table.reading;
+            let table =
+                PreviousTable { relfilenode, tablespace_oid, shape, range_blocks, ranges, reading };
             tables.insert(oid, table);
         }
         Ok(Self { found: Some(Found { repository: repository.clone(), root }), tables })

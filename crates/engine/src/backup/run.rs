@@ -12,8 +12,8 @@ use crate::check::{self, SourceReport};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::manifest::{
-    DatabaseManifest, ENGINE_FORMAT_DEEP_LISTS, ENGINE_FORMAT_SHORT_LISTS, Mark, Range,
-    SchemaArchive, Snapshot, Source, Totals, Warning,
+    DatabaseManifest, ENGINE_FORMAT, ENGINE_FORMAT_DEEP_LISTS, ENGINE_FORMAT_SHORT_LISTS, Mark,
+    Range, SchemaArchive, Snapshot, Source, Totals, Warning,
 };
 use crate::monitor::Phase;
 use crate::selection;
@@ -64,6 +64,8 @@ pub(super) struct Context {
     /// A table with a range that should have been as it was, and was not.
     pub(super) mismatch: Arc<OnceLock<String>>,
     pub(super) unread: UnreadOptions,
+    /// Whether text may be stored as what differs from earlier text.
+    pub(super) deltas: bool,
     recovery_point_id: String,
 }
 
@@ -214,7 +216,7 @@ impl Run {
         let mut lists =
             Lists { context: &context, not_proved: &mut not_proved, warnings: &mut warnings };
         let positions = lists.positions(server.in_recovery, lock_wait).await?;
-        let Collected { tables, totals, deep } =
+        let Collected { tables, totals, deep, deltas } =
             tables::read(&context, tables, self.request.options.workers)
                 .traced(span!("tables"))
                 .await?;
@@ -267,7 +269,11 @@ impl Run {
             totals,
             reuse: Some(reuse),
         };
-        let engine_format = if deep { ENGINE_FORMAT_DEEP_LISTS } else { manifest.oldest_format() };
+        let engine_format = match (deltas, deep) {
+            (true, _) => ENGINE_FORMAT,
+            (false, true) => ENGINE_FORMAT_DEEP_LISTS,
+            (false, false) => manifest.oldest_format(),
+        };
         Ok(DatabaseManifest { engine_format, ..manifest })
     }
 
@@ -364,6 +370,7 @@ impl Run {
             log,
             mismatch: Arc::clone(&known.mismatch),
             unread: options.unread.clone(),
+            deltas: options.deltas,
             recovery_point_id: self.request.recovery_point_id.clone(),
         })
     }

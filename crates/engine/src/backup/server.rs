@@ -26,7 +26,8 @@ use crate::catalog::{database, role};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::manifest::{
-    DatabaseManifest, ENGINE_FORMAT, Part, Role, Root, ServerDatasource, ServerManifest, Warning,
+    DatabaseManifest, ENGINE_FORMAT_SERVERS, Part, Role, Root, ServerDatasource, ServerManifest,
+    Warning,
 };
 use crate::monitor::Monitor;
 use crate::part::PartWriter;
@@ -236,7 +237,7 @@ impl ServerRun {
             lists::write_list(&mut stream, ChunkKind::TablespaceList, None, &tablespaces).await?;
         stream.finish().await.map_err(Error::store("store the lists of the server"))?;
         Ok(ServerManifest {
-            engine_format: ENGINE_FORMAT,
+            engine_format: ENGINE_FORMAT_SERVERS,
             datasource: ServerDatasource::Server,
             coffer_version: env!("CARGO_PKG_VERSION").to_owned(),
             recovery_point_id: self.request.recovery_point_id.clone(),

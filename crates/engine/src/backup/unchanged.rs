@@ -42,6 +42,8 @@ const PROBE_EVERY: u64 = 16;
 pub(super) struct Looks {
     /// Why none may, by a stable word.
     never: Option<&'static str>,
+    /// In the previous backup most looks were in vain.
+    is_doubtful: bool,
     looked: AtomicU64,
     changed: AtomicU64,
 }
@@ -79,7 +81,14 @@ impl Looks {
     ) -> Self {
         // Without a base nothing is taken over of any table, which the manifest says once.
         let never = base.and_then(|_| never(facts, shape, range_blocks, earlier, options));
-        Self { never, ..Self::default() }
+        let is_doubtful = earlier.is_some_and(|table| {
+            let Reading { looked_at, taken_over, audited, by_log, .. } = table.reading;
+            mostly_in_vain(
+                looked_at,
+                looked_at.saturating_sub((taken_over + audited).saturating_sub(by_log)),
+            )
+        });
+        Self { never, is_doubtful, ..Self::default() }
     }
 
     /// For the manifest, but for what became of the ranges.
@@ -91,12 +100,19 @@ impl Looks {
         }
     }
 
-    /// Whether to look at a range, by what the others of the table have shown.
+    /// Whether to look at a range, by what the others of the table have shown, now and in the backup before.
     fn pays(&self, index: u64) -> bool {
         let (looked, changed) =
             (self.looked.load(Ordering::Relaxed), self.changed.load(Ordering::Relaxed));
-        looked < TRIAL_LOOKS || changed * 4 <= looked * 3 || index.is_multiple_of(PROBE_EVERY)
+        let is_on_trial = !self.is_doubtful && looked < TRIAL_LOOKS;
+        let has_paid = looked > 0 && !mostly_in_vain(looked, changed);
+        is_on_trial || has_paid || index.is_multiple_of(PROBE_EVERY)
     }
+}
+
+/// A look costs about a third of reading.
+fn mostly_in_vain(looked: u64, changed: u64) -> bool {
+    changed * 4 > looked * 3
 }
 
 fn never(
@@ -149,7 +165,7 @@ pub(super) async fn look(
         is_unchanged = same_rows(context, connection, base, job, earlier.content.rows).await?;
         looks.changed.fetch_add(u64::from(!is_unchanged), Ordering::Relaxed);
     }
-    if !is_unchanged || !earlier.chunks.iter().all(|chunk| stream.take_over(chunk)) {
+    if !is_unchanged || !earlier.references().all(|chunk| stream.take_over(&chunk)) {
         return Ok(Look::Read);
     }
     if context.is_audited(job.number) {

@@ -49,6 +49,12 @@ pub struct Reading {
     /// Ranges that might have been taken over, and were read and compared all the same.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub audited: u64,
+    /// Chunks that were compared with one of an earlier recovery point, to make a delta of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub delta_tried: u64,
+    /// Those that became one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub deltas: u64,
     /// Why none of them might be taken over, by a stable word, where others of the database might.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

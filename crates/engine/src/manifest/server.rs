@@ -63,7 +63,7 @@ impl Root {
 /// The root of a server's recovery point. Since engine format 3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerManifest {
-    /// [`super::ENGINE_FORMAT`].
+    /// [`super::ENGINE_FORMAT_SERVERS`].
     pub engine_format: u32,
     /// Tells this root from that of a database.
     pub datasource: ServerDatasource,

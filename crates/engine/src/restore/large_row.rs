@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::pin::pin;
 
 use bytes::Bytes;
-use coffer_store::{ChunkRef, Repository};
+use coffer_store::Repository;
 use futures::sink::SinkExt as _;
 use futures::stream::{self, BoxStream, Stream, TryStreamExt as _};
 use tokio_postgres::{Client, Statement};
@@ -18,7 +18,7 @@ use tokio_postgres::{Client, Statement};
 use super::ranges::read_chunks;
 use crate::error::{Error, Result};
 use crate::large_row::{Kind, kinds, table_oid};
-use crate::manifest::Table;
+use crate::manifest::{RowChunk, Table};
 use crate::session::{self, quote_identifier, quote_literal};
 
 /// Text of a row that still goes by COPY, which allows a little less than twice that.
@@ -40,7 +40,7 @@ pub(super) struct RangeText<'a> {
 }
 
 impl<'a> RangeText<'a> {
-    pub(super) fn new(repository: &'a Repository, chunks: &[ChunkRef]) -> Self {
+    pub(super) fn new(repository: &'a Repository, chunks: &[RowChunk]) -> Self {
         Self { chunks: read_chunks(repository, chunks.to_vec()), rest: Bytes::new() }
     }
 

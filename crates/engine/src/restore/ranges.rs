@@ -1,11 +1,11 @@
 //! The ranges of a table, one at a time, whether they stand in the table's line or in a list of their own.
 
 use bytes::Bytes;
-use coffer_store::{ChunkRef, Repository};
+use coffer_store::Repository;
 use futures::stream::{self, BoxStream, StreamExt as _};
 
-use crate::error::{Error, Result};
-use crate::manifest::{Range, Ranges};
+use crate::error::Result;
+use crate::manifest::{Range, Ranges, RowChunk};
 use crate::part::PartReader;
 
 /// Reads ranges in order.
@@ -41,10 +41,8 @@ const CHUNKS_AHEAD: usize = 2;
 /// The text in these chunks, in order.
 pub(crate) fn read_chunks(
     repository: &Repository,
-    chunks: Vec<ChunkRef>,
+    chunks: Vec<RowChunk>,
 ) -> BoxStream<'_, Result<Bytes>> {
-    let read = move |chunk: ChunkRef| async move {
-        repository.read_chunk(&chunk).await.map_err(Error::store("read rows"))
-    };
+    let read = move |chunk: RowChunk| async move { chunk.read(repository).await };
     stream::iter(chunks).map(read).buffered(CHUNKS_AHEAD).boxed()
 }

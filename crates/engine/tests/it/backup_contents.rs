@@ -215,7 +215,7 @@ async fn rows_are_never_converted() {
     let tables = f.tables(&manifest).await;
     let table = &tables["public.größe"];
     let chunk = f.ranges(table).await[0].chunks[0];
-    assert_eq!(&f.repository.read_chunk(&chunk).await.unwrap()[..], b"\xe9\n");
+    assert_eq!(&chunk.read(&f.repository).await.unwrap()[..], b"\xe9\n");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use coffer_store::{CollectionReport, LeasePurpose, VerifyDepth};
 use crate::support::Fixture;
 
 /// The fixture's lease is taken anew by its holder, as by the next operation.
-async fn lease(f: &mut Fixture, purpose: LeasePurpose) {
+pub(crate) async fn lease(f: &mut Fixture, purpose: LeasePurpose) {
     f.lease = f.repository.acquire_lease("test", purpose, 0, 3_600_000).await.expect("a lease");
 }
 
@@ -34,7 +34,7 @@ pub(crate) async fn delete_and_collect(f: &mut Fixture, gone: &BackupOutcome) ->
     f.repository.collect(&f.lease, plan).await.expect("a collection")
 }
 
-async fn assert_whole(f: &Fixture, point: &BackupOutcome) {
+pub(crate) async fn assert_whole(f: &Fixture, point: &BackupOutcome) {
     let id = &point.recovery_point_id;
     let report = verify_recovery_point(&f.repository, id, VerifyDepth::Full, &SilentMonitor).await;
     let report = report.expect("a report");

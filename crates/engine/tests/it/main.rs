@@ -1,6 +1,7 @@
 //! The engine against real PostgreSQL servers.
 
 mod backup_contents;
+mod backup_deltas;
 mod backup_failures;
 mod backup_left_out;
 mod backup_locks;

@@ -396,7 +396,7 @@ async fn damage_in_one_database_is_damage_of_the_recovery_point() {
     assert_eq!(damaged_chunks(&f, &point).await, 0);
     let manifest = describe_database(&f.repository, &point, Some("a")).await.expect("one");
     let tables = f.tables(&manifest).await;
-    f.rot(&f.ranges(&tables["public.t"]).await[0].chunks[0]);
+    f.rot(f.ranges(&tables["public.t"]).await[0].chunks[0].base());
     assert_eq!(damaged_chunks(&f, &point).await, 1);
     // The root of a database: what it would name can't be told any more.
     let (_, databases) = f.server_root(&point).await;

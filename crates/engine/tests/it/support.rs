@@ -163,7 +163,7 @@ impl Fixture {
         let mut text = Vec::new();
         for range in self.ranges(table).await {
             for chunk in &range.chunks {
-                text.extend_from_slice(&self.repository.read_chunk(chunk).await.expect("a chunk"));
+                text.extend_from_slice(&chunk.read(&self.repository).await.expect("a chunk"));
             }
         }
         text

@@ -134,7 +134,7 @@ async fn what_is_sound_is_sound_at_every_depth() {
 async fn a_damaged_chunk_is_found_put_on_record_and_stored_anew() {
     let (mut f, point, manifest) = sample().await;
     let wide = &f.tables(&manifest).await["public.wide"];
-    let chunk = f.ranges(wide).await[1].chunks[0];
+    let chunk = *f.ranges(wide).await[1].chunks[0].base();
     f.rot(&chunk);
     let closure = |f: &Fixture, point: &str| {
         let (repository, point) = (f.repository.clone(), point.to_owned());

@@ -42,8 +42,8 @@ fn a_pack_tells_its_generation() {
 #[test]
 fn kinds_are_what_the_format_says() {
     let codes: Vec<u8> = ChunkKind::ALL.into_iter().map(ChunkKind::code).collect();
-    assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
     assert_eq!(ChunkKind::from_code(0), None);
-    assert_eq!(ChunkKind::from_code(13), None);
+    assert_eq!(ChunkKind::from_code(14), None);
     assert!(serde_json::from_str::<ChunkKind>("200").is_err());
 }

@@ -34,7 +34,7 @@ use crate::app::dataprotection::storage_lock::{lock_point, wanted};
 use crate::app::dataprotection::unusual::{self, Figures};
 use crate::app::user_facing_error;
 use crate::background::collect_garbage;
-use crate::config::UnreadConfig;
+use crate::config::ReuseConfig;
 use crate::db::job::{JobRecoveryPoint, JobStatus, JobWarning};
 use crate::db::recovery_point::{RecoveryPoint, RecoveryPointBody};
 use crate::db::upkeep::Duty;
@@ -411,6 +411,7 @@ impl Backup {
                 user_mappings: self.app.config.backup_user_mappings,
                 previous: previous.map(|point| point.id),
                 unread: self.unread(),
+                deltas: self.app.config.backup_reuse.deltas,
                 ..BackupOptions::default()
             },
             work_dir: work.path().to_owned(),
@@ -418,8 +419,8 @@ impl Backup {
     }
 
     fn unread(&self) -> UnreadOptions {
-        let UnreadConfig { take_over, wal_summaries, full_read_days, audit_per_mille } =
-            self.app.config.backup_unread;
+        let ReuseConfig { take_over, wal_summaries, full_read_days, audit_per_mille, .. } =
+            self.app.config.backup_reuse;
         UnreadOptions {
             enabled: take_over,
             wal_summaries,
