@@ -44,6 +44,7 @@ use crate::connect::ConnectOptions;
 use crate::error::{Error, Result};
 use crate::manifest::{Totals, Warning};
 use crate::monitor::{Monitor, Phase};
+use crate::row_hash::RowHash;
 use crate::span::{Traced as _, span};
 use crate::tools::Tools;
 
@@ -94,6 +95,9 @@ pub struct BackupOptions {
     pub unread: UnreadOptions,
     /// Whether text that differs little from a chunk of it may be stored as the difference. That chunk is read for it, once a backup.
     pub deltas: bool,
+    /// For tests of recovery points of older versions.
+    #[doc(hidden)]
+    pub row_hash: RowHash,
 }
 
 /// How ranges that did not change are taken over from the previous recovery point without reading their rows.
@@ -165,6 +169,7 @@ impl Default for BackupOptions {
             previous: None,
             unread: UnreadOptions::default(),
             deltas: true,
+            row_hash: RowHash::Filled,
         }
     }
 }

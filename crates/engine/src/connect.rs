@@ -5,10 +5,12 @@
 //! timeout. A password lives in a [`SecretString`] and leaves it only towards the server.
 
 mod secret;
+mod tap;
 mod tls;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -22,6 +24,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result, chain};
 pub use secret::SecretFormatError;
+pub use tap::{CopyText, Slab};
+use tap::{Switch, Tap, TapConnect};
 
 /// Time for TCP, TLS and login together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -218,6 +222,7 @@ pub struct Connection {
     /// The driver's handle, for statements.
     pub client: Client,
     options: ConnectOptions,
+    switch: Arc<Switch>,
     task: JoinHandle<()>,
 }
 
@@ -234,6 +239,15 @@ impl Connection {
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller { token: self.client.cancel_token(), options: self.options.clone() }
+    }
+
+    /// The text of a `COPY … TO STDOUT`, in pieces that are cut anywhere: what the driver's own `copy_out` gives row by row. `what` is
+    /// what fails when it fails. To be read to its end before the session is asked for another.
+    ///
+    /// # Errors
+    /// [`Error::Sql`] when it can't be begun.
+    pub async fn copy_text(&self, what: &str, statement: &str) -> Result<CopyText> {
+        CopyText::begin(&self.client, &self.switch, what, statement).await
     }
 
     /// Where it is connected to.
@@ -316,15 +330,21 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection> {
         let tls = options.tls_connector()?;
         let stream = options.open_tcp().await?;
         let tls = rustls_for_host(tls, options)?;
+        let switch = Arc::new(Switch::default());
+        // The server's answer to the wish for TLS.
+        let unframed = usize::from(options.ssl_mode != SslMode::Disable);
+        let stream = Tap::new(stream, Arc::clone(&switch), unframed);
         let config = options.driver_config();
-        config.connect_raw(stream, tls).await.map_err(|error| options.login_failure(&error))
+        let connected = config.connect_raw(stream, TapConnect(tls)).await;
+        let (client, connection) = connected.map_err(|error| options.login_failure(&error))?;
+        Ok((client, connection, switch))
     };
-    let (client, connection) = within_connect_timeout(options, login).await?;
+    let (client, connection, switch) = within_connect_timeout(options, login).await?;
     let task = tokio::spawn(async move {
         // Every statement in flight learns of the end by itself; this is for the log only.
         if let Err(error) = connection.await {
             tracing::debug!(error = %chain(&error), "connection to the server ended");
         }
     });
-    Ok(Connection { client, options: options.clone(), task })
+    Ok(Connection { client, options: options.clone(), switch, task })
 }

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use coffer_store::ChunkRef;
 use serde::{Deserialize, Serialize};
 
+use crate::row_hash::RowHash;
+
 pub use self::reuse::{Mismatch, Reading, Reuse};
 pub use self::row_chunk::{Delta, RowChunk};
 pub use self::server::{
@@ -25,23 +27,28 @@ pub use self::server::{
     Tablespace,
 };
 
-/// Version of the meaning of a body. A reader refuses a larger one. That of a database's body with a [`Delta`].
+/// Version of the meaning of a body: that of a database's. A reader refuses a larger one. Since 4 rows are hashed filled up
+/// ([`RowHash::Filled`]) and a range may have a [`Delta`]; since 2 there are [`Part::depth`] and [`LargeObjects::ranges`].
 pub const ENGINE_FORMAT: u32 = 4;
 
 /// Version of a server's body: [`ServerManifest`].
 pub const ENGINE_FORMAT_SERVERS: u32 = 3;
 
-/// Version of a database's body with [`Part::depth`] or [`LargeObjects::ranges`].
-pub const ENGINE_FORMAT_DEEP_LISTS: u32 = 2;
+/// The newest version in which rows are hashed as they are.
+const ENGINE_FORMAT_BARE_ROWS: u32 = 2;
 
-/// Version of a body without [`Part::depth`] and [`LargeObjects::ranges`]. Written wherever these are not needed, so that
-/// older readers understand most recovery points.
-pub const ENGINE_FORMAT_SHORT_LISTS: u32 = 1;
+/// Version of a database's body.
+pub(crate) fn engine_format_of(row_hash: RowHash) -> u32 {
+    match row_hash {
+        RowHash::Bare => ENGINE_FORMAT_BARE_ROWS,
+        RowHash::Filled => ENGINE_FORMAT,
+    }
+}
 
 /// The root of a database's recovery point, or of one database in a server's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseManifest {
-    /// [`ENGINE_FORMAT`] or [`ENGINE_FORMAT_DEEP_LISTS`] where it needs that, else [`ENGINE_FORMAT_SHORT_LISTS`].
+    /// At most [`ENGINE_FORMAT`].
     pub engine_format: u32,
     /// Version of Coffer that wrote it.
     pub coffer_version: String,
@@ -78,6 +85,9 @@ pub struct DatabaseManifest {
     /// What was taken over unread, and why nothing, if so. None in recovery points of versions that read everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<Reuse>,
+    /// What of a row is hashed in every [`Content`] of rows here.
+    #[serde(default)]
+    pub row_hash: RowHash,
 }
 
 impl DatabaseManifest {
@@ -86,16 +96,6 @@ impl DatabaseManifest {
         let Self { schema, roles, sequences, large_objects, materialized_views, .. } = self;
         let LargeObjects { list, data, .. } = large_objects;
         [&schema.toc, roles, sequences, materialized_views, list, data]
-    }
-
-    /// The oldest engine format in which the root can be understood; lists of tables may still need a newer one.
-    pub(crate) fn oldest_format(&self) -> u32 {
-        let mut parts = self.plain_parts().into_iter().chain([&self.tables]);
-        if self.large_objects.ranges.is_some() || parts.any(|part| part.depth > 0) {
-            ENGINE_FORMAT_DEEP_LISTS
-        } else {
-            ENGINE_FORMAT_SHORT_LISTS
-        }
     }
 }
 

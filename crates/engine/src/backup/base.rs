@@ -9,6 +9,7 @@
 use super::{Mutation, UnreadOptions};
 use crate::catalog::database::lsn_number;
 use crate::manifest::{DatabaseManifest, Mismatch, Source};
+use crate::row_hash::RowHash;
 
 /// Transactions that may lie between two snapshots. Numbers in rows have 32 bits; half of them are the past, and this is half of it.
 const TRANSACTIONS_MAX: u64 = 1 << 30;
@@ -34,6 +35,8 @@ pub enum FullRead {
     Restarted,
     /// The base was sealed before the server's log was durable up to its snapshot.
     NotDurable,
+    /// It has hashes of rows of another kind, which can't be added to those of now.
+    OtherRowHash,
     /// Too many transactions have begun since.
     TooManyTransactions,
     /// It is time for it.
@@ -56,6 +59,7 @@ impl FullRead {
             Self::OtherTimeline => "other_timeline",
             Self::Restarted => "restarted",
             Self::NotDurable => "not_durable",
+            Self::OtherRowHash => "other_row_hash",
             Self::TooManyTransactions => "too_many_transactions",
             Self::Due => "due",
             Self::Mismatch => "mismatch",
@@ -68,6 +72,7 @@ impl FullRead {
 pub(super) struct Now<'a> {
     pub(super) source: &'a Source,
     pub(super) xid_snapshot: &'a str,
+    pub(super) row_hash: RowHash,
     /// Microseconds since 1970 by the server's clock.
     pub(super) taken_at_unix_us: i64,
 }
@@ -106,6 +111,7 @@ pub(super) fn sound_base(
         (FullRead::OtherTimeline, was.timeline != is.timeline),
         (FullRead::Restarted, was.postmaster_start_unix_us != is.postmaster_start_unix_us),
         (FullRead::NotDurable, !is_durable(snapshot.flush_lsn.as_deref(), &snapshot.insert_lsn)),
+        (FullRead::OtherRowHash, base.row_hash != now.row_hash),
         (
             FullRead::TooManyTransactions,
             ids.is_none_or(|(was, is)| {

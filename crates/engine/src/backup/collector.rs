@@ -9,9 +9,7 @@ use coffer_store::{ChunkKind, PackStream};
 use tokio::sync::mpsc;
 
 use crate::error::Result;
-use crate::manifest::{
-    Content, INLINE_RANGES_MAX, Part, Range, Ranges, Reading, RowChunk, Table, Totals,
-};
+use crate::manifest::{Content, INLINE_RANGES_MAX, Part, Range, Ranges, Reading, Table, Totals};
 use crate::part::PartWriter;
 
 use super::dispatcher::TableWork;
@@ -23,10 +21,6 @@ use super::worker::Done;
 pub(super) struct Collected {
     pub(super) tables: Part,
     pub(super) totals: Totals,
-    /// The list of ranges of some table has a depth.
-    pub(super) deep: bool,
-    /// Some range has a delta.
-    pub(super) deltas: bool,
 }
 
 struct OpenTable {
@@ -46,8 +40,6 @@ struct Collector {
     list: PartWriter,
     open: Option<OpenTable>,
     totals: Totals,
-    deep: bool,
-    deltas: bool,
 }
 
 /// Collects until all workers are done. How many tables came is for the caller to compare.
@@ -61,8 +53,6 @@ pub(super) async fn collect(
         list: PartWriter::with_previous(ChunkKind::TableList, previous),
         open: None,
         totals: Totals::default(),
-        deep: false,
-        deltas: false,
         context,
     };
     let mut early = BTreeMap::new();
@@ -74,10 +64,10 @@ pub(super) async fn collect(
             next += 1;
         }
     }
-    let Collector { mut stream, list, totals, deep, deltas, .. } = collector;
+    let Collector { mut stream, list, totals, .. } = collector;
     let tables = list.finish(&mut stream).await?;
     stream.finish().await.map_err(crate::Error::store("store the list of tables"))?;
-    Ok(Collected { tables, totals, deep, deltas })
+    Ok(Collected { tables, totals })
 }
 
 impl Collector {
@@ -100,7 +90,6 @@ impl Collector {
         open.content.add(range.content);
         open.large_rows += range.large_rows.len() as u64;
         self.totals.ranges += 1;
-        self.deltas |= range.chunks.iter().any(|chunk| matches!(chunk, RowChunk::Delta(_)));
         if let How::TakenOver { by_log } | How::Audited { by_log } = how {
             open.by_log += u64::from(by_log);
         }
@@ -129,11 +118,7 @@ impl Collector {
 
     async fn close(&mut self, open: OpenTable) -> Result<()> {
         let ranges = match open.listed {
-            Some(writer) => {
-                let part = writer.finish(&mut self.stream).await?;
-                self.deep |= part.depth > 0;
-                Ranges::Listed(part)
-            }
+            Some(writer) => Ranges::Listed(writer.finish(&mut self.stream).await?),
             None => Ranges::Inline(open.inline),
         };
         let (facts, shape) = (&open.work.facts, &open.work.shape);

@@ -4,11 +4,8 @@
 //! no others. Held in memory is one chunk and one message of the server, which is one row; rows that are too large for
 //! that come last, in pieces ([`crate::large_row`]).
 
-use std::pin::pin;
-
 use bytes::Bytes;
 use coffer_store::{ChunkId, ChunkKind, PackStream};
-use futures::TryStreamExt as _;
 
 use crate::connect::Connection;
 use crate::copy_text::{block_condition, copy_out_statement};
@@ -17,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::large_row::{self, Source, TextSink};
 use crate::manifest::{Delta, Range, RowChunk};
 use crate::monitor::Phase;
-use crate::row_hash::RowHasher;
+use crate::row_hash::{RowEnd, RowHasher};
 
 use super::candidates::Candidates;
 use super::dispatcher::Job;
@@ -43,11 +40,9 @@ pub(super) async fn copy_range(
         _ => {
             let (name, columns) = (facts.sql_name(), &job.table.shape.columns);
             let statement = copy_out_statement(&name, columns, &condition, &context.encoding);
-            let failure = |error| failure(Error::sql(&what, &error));
-            let rows = connection.copy_out(statement.as_str()).await.map_err(failure)?;
-            let mut rows = pin!(rows);
-            while let Some(message) = rows.try_next().await.map_err(failure)? {
-                cutter.take(&message).await?;
+            let mut rows = connection.copy_text(&what, &statement).await.map_err(failure)?;
+            while let Some(slab) = rows.next().await.map_err(failure)? {
+                cutter.take(&slab).await?;
             }
         }
     }
@@ -100,18 +95,65 @@ fn failed_to_store(error: coffer_store::Error) -> Error {
     Error::store("store rows")(error)
 }
 
-/// Cuts text into chunks, hashes its rows, and tells of it.
+/// Hashes rows, and cuts their text into chunks.
 struct Cutter<'a> {
     context: &'a Context,
     job: &'a Job,
     /// Bytes taken and not told yet.
     unreported: u64,
+    hasher: RowHasher,
+    chunks: Chunks<'a>,
+}
+
+impl<'a> Cutter<'a> {
+    fn new(context: &'a Context, stream: &'a mut PackStream, job: &'a Job) -> Self {
+        let least = context.chunk_bytes / 4;
+        let span = (context.chunk_bytes - least).max(1) as u64;
+        let earlier = job.earlier.iter().flat_map(|range| range.chunks.iter().copied());
+        Self {
+            context,
+            job,
+            unreported: 0,
+            hasher: RowHasher::new(context.repository.row_hash_key(), context.row_hash),
+            chunks: Chunks {
+                context,
+                job,
+                stream,
+                candidates: Candidates::new(earlier),
+                differ: Differ::default(),
+                base: None,
+                buffer: Vec::new(),
+                chunks: Vec::new(),
+                least,
+                most: context.chunk_bytes * 4,
+                threshold: u64::MAX / span,
+            },
+        }
+    }
+
+    fn report(&mut self) {
+        self.context.reporter.add(std::mem::take(&mut self.unreported), 0, 0);
+    }
+
+    async fn finish(mut self, what: &str) -> Result<(Vec<RowChunk>, crate::manifest::Content)> {
+        self.report();
+        let content = self.hasher.finish().map_err(|error| Error::Protocol {
+            context: what.to_owned(),
+            message: error.to_string(),
+        })?;
+        Ok((self.chunks.finish().await?, content))
+    }
+}
+
+/// The text of a range on its way into chunks.
+struct Chunks<'a> {
+    context: &'a Context,
+    job: &'a Job,
     stream: &'a mut PackStream,
     candidates: Candidates,
     differ: Differ,
     /// The chunk that text was compared with last: the next may be a difference to the same.
     base: Option<(ChunkId, Bytes)>,
-    hasher: RowHasher,
     buffer: Vec<u8>,
     chunks: Vec<RowChunk>,
     least: usize,
@@ -120,51 +162,23 @@ struct Cutter<'a> {
     threshold: u64,
 }
 
-impl<'a> Cutter<'a> {
-    fn new(context: &'a Context, stream: &'a mut PackStream, job: &'a Job) -> Self {
-        let least = context.chunk_bytes / 4;
-        let span = (context.chunk_bytes - least).max(1) as u64;
-        Self {
-            context,
-            job,
-            unreported: 0,
-            stream,
-            candidates: Candidates::new(
-                job.earlier.iter().flat_map(|range| range.chunks.iter().copied()),
-            ),
-            differ: Differ::default(),
-            base: None,
-            hasher: RowHasher::new(context.repository.row_hash_key()),
-            buffer: Vec::new(),
-            chunks: Vec::new(),
-            least,
-            most: context.chunk_bytes * 4,
-            threshold: u64::MAX / span,
-        }
-    }
-
-    fn report(&mut self) {
-        self.context.reporter.add(std::mem::take(&mut self.unreported), 0, 0);
-    }
-
-    async fn cut(&mut self, mut text: &[u8]) -> Result<()> {
-        while !text.is_empty() {
-            let Some(end) = memchr::memchr(b'\n', text) else {
-                self.hasher.update(text);
-                return self.append(text).await;
-            };
-            let (row, rest) = text.split_at(end + 1);
-            let hash = self.hasher.end_row(&row[..end]);
-            self.append(row).await?;
-            let upper = (hash >> 64) as u64;
-            if self.buffer.len() >= self.least
-                && upper < self.threshold.saturating_mul(row.len() as u64)
-            {
-                self.put().await?;
+impl Chunks<'_> {
+    /// More text, and the rows that end in it.
+    async fn take(&mut self, text: &[u8], rows: &[RowEnd]) -> Result<()> {
+        let mut from = 0;
+        for row in rows {
+            let length = self.buffer.len() + row.end - from;
+            let upper = (row.hash >> 64) as u64;
+            let is_end = upper < self.threshold.saturating_mul(row.bytes);
+            if length >= self.most || (is_end && length >= self.least) {
+                self.append(&text[from..row.end]).await?;
+                from = row.end;
+                if is_end && self.buffer.len() >= self.least {
+                    self.put().await?;
+                }
             }
-            text = rest;
         }
-        Ok(())
+        self.append(&text[from..]).await
     }
 
     /// A row larger than a chunk goes over several.
@@ -243,22 +257,18 @@ impl<'a> Cutter<'a> {
         Ok(Some(Delta { id, plain_bytes, delta, base }))
     }
 
-    async fn finish(mut self, what: &str) -> Result<(Vec<RowChunk>, crate::manifest::Content)> {
-        self.report();
+    async fn finish(mut self) -> Result<Vec<RowChunk>> {
         if !self.buffer.is_empty() {
             self.put().await?;
         }
-        let content = self.hasher.finish().map_err(|error| Error::Protocol {
-            context: what.to_owned(),
-            message: error.to_string(),
-        })?;
-        Ok((self.chunks, content))
+        Ok(self.chunks)
     }
 }
 
 impl TextSink for Cutter<'_> {
     async fn take(&mut self, text: &[u8]) -> Result<()> {
-        self.cut(text).await?;
+        let rows = self.hasher.update(text);
+        self.chunks.take(text, rows).await?;
         self.unreported += text.len() as u64;
         if self.unreported >= REPORT_BYTES {
             self.report();

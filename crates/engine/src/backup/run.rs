@@ -12,10 +12,11 @@ use crate::check::{self, SourceReport};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::manifest::{
-    DatabaseManifest, ENGINE_FORMAT, ENGINE_FORMAT_DEEP_LISTS, ENGINE_FORMAT_SHORT_LISTS, Mark,
-    Range, SchemaArchive, Snapshot, Source, Totals, Warning,
+    DatabaseManifest, Mark, Range, SchemaArchive, Snapshot, Source, Totals, Warning,
+    engine_format_of,
 };
 use crate::monitor::Phase;
+use crate::row_hash::RowHash;
 use crate::selection;
 use crate::session;
 use crate::span::{Traced as _, span};
@@ -64,6 +65,8 @@ pub(super) struct Context {
     /// A table with a range that should have been as it was, and was not.
     pub(super) mismatch: Arc<OnceLock<String>>,
     pub(super) unread: UnreadOptions,
+    /// What of a row is hashed.
+    pub(super) row_hash: RowHash,
     /// Whether text may be stored as what differs from earlier text.
     pub(super) deltas: bool,
     recovery_point_id: String,
@@ -216,7 +219,7 @@ impl Run {
         let mut lists =
             Lists { context: &context, not_proved: &mut not_proved, warnings: &mut warnings };
         let positions = lists.positions(server.in_recovery, lock_wait).await?;
-        let Collected { tables, totals, deep, deltas } =
+        let Collected { tables, totals } =
             tables::read(&context, tables, self.request.options.workers)
                 .traced(span!("tables"))
                 .await?;
@@ -249,8 +252,8 @@ impl Run {
             .traced(span!("flush"))
             .await?;
         let totals = Totals { database_bytes: server.database_bytes, ..totals };
-        let manifest = DatabaseManifest {
-            engine_format: ENGINE_FORMAT_SHORT_LISTS,
+        Ok(DatabaseManifest {
+            engine_format: engine_format_of(options.row_hash),
             coffer_version: env!("CARGO_PKG_VERSION").to_owned(),
             recovery_point_id: self.request.recovery_point_id.clone(),
             labels: self.request.labels.clone(),
@@ -268,13 +271,8 @@ impl Run {
             warnings,
             totals,
             reuse: Some(reuse),
-        };
-        let engine_format = match (deltas, deep) {
-            (true, _) => ENGINE_FORMAT,
-            (false, true) => ENGINE_FORMAT_DEEP_LISTS,
-            (false, false) => manifest.oldest_format(),
-        };
-        Ok(DatabaseManifest { engine_format, ..manifest })
+            row_hash: options.row_hash,
+        })
     }
 
     async fn examine(&self) -> Result<Examined> {
@@ -370,6 +368,7 @@ impl Run {
             log,
             mismatch: Arc::clone(&known.mismatch),
             unread: options.unread.clone(),
+            row_hash: options.row_hash,
             deltas: options.deltas,
             recovery_point_id: self.request.recovery_point_id.clone(),
         })

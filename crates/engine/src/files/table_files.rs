@@ -17,7 +17,7 @@ use crate::proof::Proof;
 use crate::restore::compare;
 use crate::restore::ranges::{RangeReader, read_chunks};
 use crate::restore::workers::next_finished;
-use crate::row_hash::RowHasher;
+use crate::row_hash::{RowHash, RowHasher};
 use crate::selection::Selected;
 
 /// Longest line that COPY takes: what the server allocates at once (`MaxAllocSize`), less the end of the text.
@@ -49,7 +49,8 @@ impl Run {
                 let name = builder.table(&table)?;
                 let run = Arc::clone(self);
                 // A span for each would be one for every table of the database.
-                let work = async move { run.write_table(table, name).await };
+                let row_hash = manifest.row_hash;
+                let work = async move { run.write_table(table, name, row_hash).await };
                 running.spawn(work.in_current_span());
                 continue;
             }
@@ -59,10 +60,15 @@ impl Run {
         Ok(proof)
     }
 
-    async fn write_table(&self, table: Table, name: String) -> Result<(Table, Content)> {
+    async fn write_table(
+        &self,
+        table: Table,
+        name: String,
+        row_hash: RowHash,
+    ) -> Result<(Table, Content)> {
         self.report(Some(format!("{}.{}", table.schema, table.name)));
         let mut file = DataFile::create(&self.directory, &name, self.form)?;
-        let mut hasher = RowHasher::new(self.repository.row_hash_key());
+        let mut hasher = RowHasher::new(self.repository.row_hash_key(), row_hash);
         let mut ranges = RangeReader::new(&self.repository, &table.ranges);
         let mut too_long = 0;
         while let Some(range) = ranges.next().await? {

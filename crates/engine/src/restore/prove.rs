@@ -9,7 +9,6 @@ mod large_objects;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::stream::TryStreamExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
@@ -223,12 +222,9 @@ impl Context {
 
     async fn read_piece(&self, session: &Connection, piece: &Piece) -> Result<Content> {
         let table = &piece.table;
-        let failed = |e: tokio_postgres::Error| {
-            Error::sql(format!("read back {}.{}", table.schema, table.name), &e)
-        };
         let encoding = &self.manifest.database.encoding;
         let condition = read_condition(table, piece.blocks);
-        let mut hasher = RowHasher::new(self.repository.row_hash_key());
+        let mut hasher = RowHasher::new(self.repository.row_hash_key(), self.manifest.row_hash);
         let name = qualified(&table.schema, &table.name);
         let source = Source { client: session, encoding, major: self.target.major() };
         if piece.large_rows
@@ -239,10 +235,10 @@ impl Context {
             return compare::finish(hasher, table);
         }
         let statement = copy_out_statement(&name, &table.columns, &condition, encoding);
-        let rows = session.copy_out(&statement).await.map_err(failed)?;
-        futures::pin_mut!(rows);
-        while let Some(bytes) = rows.try_next().await.map_err(failed)? {
-            hasher.update(&bytes);
+        let what = format!("read back {}.{}", table.schema, table.name);
+        let mut rows = session.copy_text(&what, &statement).await?;
+        while let Some(slab) = rows.next().await? {
+            hasher.update(&slab);
         }
         compare::finish(hasher, table)
     }

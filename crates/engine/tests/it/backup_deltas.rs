@@ -1,8 +1,6 @@
 //! Text that differs little from earlier text is stored as the difference, comes back from it, and keeps what it is a difference to.
 
-use coffer_engine::manifest::{
-    DatabaseManifest, Delta, ENGINE_FORMAT, ENGINE_FORMAT_DEEP_LISTS, Reading, RowChunk, Table,
-};
+use coffer_engine::manifest::{DatabaseManifest, Delta, Reading, RowChunk, Table};
 use coffer_engine::{BackupOptions, BackupOutcome};
 use coffer_store::LeasePurpose;
 
@@ -58,12 +56,11 @@ async fn scattered_changes_cost_little_and_outlive_what_they_differ_from() {
     let mut f = Fixture::start().await;
     f.sql(ROWS);
     let first = back_up(&mut f, None, true).await;
-    assert!(f.manifest(&first.recovery_point_id).await.engine_format <= ENGINE_FORMAT_DEEP_LISTS);
 
     f.sql(&scattered(1));
     let second = back_up(&mut f, Some(&first), true).await;
     let (manifest, of_second) = table(&f, &second).await;
-    assert_eq!(manifest.engine_format, ENGINE_FORMAT, "older readers refuse it");
+    assert_eq!(manifest.engine_format, 4, "older readers refuse it");
     let of_second_deltas = deltas(&f, &of_second).await;
     assert!(of_second_deltas.len() > 8, "{:?}", of_second.reading);
     assert_eq!(of_second.reading.deltas, of_second_deltas.len() as u64);
@@ -104,8 +101,7 @@ async fn what_does_not_pay_is_found_out_and_remembered() {
     for time in 0..2 {
         f.sql(&format!("UPDATE t SET x = reverse(x) || '{time}'; VACUUM FULL t"));
         last = back_up(&mut f, Some(&last), true).await;
-        let (manifest, table) = table(&f, &last).await;
-        assert!(manifest.engine_format <= ENGINE_FORMAT_DEEP_LISTS);
+        let (_, table) = table(&f, &last).await;
         let Reading { delta_tried, deltas, .. } = table.reading;
         assert_eq!(deltas, 0);
         tried.push(delta_tried);
@@ -121,8 +117,7 @@ async fn without_leave_everything_is_stored_as_it_is() {
     let first = back_up(&mut f, None, true).await;
     f.sql(&scattered(1));
     let second = back_up(&mut f, Some(&first), false).await;
-    let (manifest, table) = table(&f, &second).await;
-    assert!(manifest.engine_format <= ENGINE_FORMAT_DEEP_LISTS);
+    let (_, table) = table(&f, &second).await;
     assert_eq!((table.reading.delta_tried, deltas(&f, &table).await), (0, Vec::new()));
     assert!(second.stats.stored_bytes * 2 > first.stats.stored_bytes);
 }

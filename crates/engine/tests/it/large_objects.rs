@@ -2,9 +2,7 @@
 
 use std::process::Command;
 
-use coffer_engine::manifest::{
-    ENGINE_FORMAT_DEEP_LISTS, ENGINE_FORMAT_SHORT_LISTS, LargeObject, LargeObjectRange, Part,
-};
+use coffer_engine::manifest::{LargeObject, LargeObjectRange, Part};
 use coffer_engine::part::{PART_REFERENCES_MAX, PartReader, PartWriter};
 use coffer_engine::{
     BackupOptions, BackupOutcome, BackupRequest, SilentMonitor, verify_recovery_point,
@@ -48,7 +46,6 @@ async fn thousands_come_back_with_all_that_they_have() {
     f.sql(OBJECTS);
     let first = back_up(&f, f.request(), None).await;
     let manifest = f.manifest(&first.recovery_point_id).await;
-    assert_eq!(manifest.engine_format, ENGINE_FORMAT_DEEP_LISTS);
     assert_eq!(manifest.large_objects.content.rows, 6003);
     let part = manifest.large_objects.ranges.as_ref().expect("ranges");
     let ranges: Vec<LargeObjectRange> = f.list(part).await;
@@ -89,8 +86,7 @@ async fn an_object_too_many_or_too_few_is_a_difference() {
     {
         let f = Fixture::start().await;
         f.sql("SELECT lo_from_bytea(100000 + i, 'content') FROM generate_series(1, 10) i");
-        let (backup, manifest) = f.backup().await;
-        assert_eq!(manifest.engine_format, ENGINE_FORMAT_SHORT_LISTS, "older readers read it");
+        let (backup, _) = f.backup().await;
         let uri = f.server.uri(crate::restore_support::TEMPORARY);
         let psql = f.server.bin().join("psql");
         let monitor = crate::support::OnPhase::new(coffer_engine::Phase::Proof, move || {
@@ -136,10 +132,7 @@ async fn references_of_a_long_object_are_lists_of_their_own() {
     f.sql(&format!("SELECT lo_create(7); SELECT lo_put(7, {}, 'end')", length - 3));
     let (first, manifest) = f.backup().await;
     let data = &manifest.large_objects.data;
-    assert_eq!(
-        (manifest.engine_format, data.depth, data.chunks.len()),
-        (ENGINE_FORMAT_DEEP_LISTS, 1, 2)
-    );
+    assert_eq!((data.depth, data.chunks.len()), (1, 2));
     assert_eq!(data.plain_bytes, length);
     let second = back_up(&f, f.request(), Some(&first)).await;
     let again = f.manifest(&second.recovery_point_id).await;

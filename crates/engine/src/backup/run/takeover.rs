@@ -20,6 +20,7 @@ impl Run {
         let now = Now {
             source: &known.source,
             xid_snapshot: &hold.xid_snapshot,
+            row_hash: self.request.options.row_hash,
             taken_at_unix_us: hold.taken_at_unix_us,
         };
         let base = base::sound_base(known.previous.root(), now, &self.request.options.unread);

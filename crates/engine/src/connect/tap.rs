@@ -1,0 +1,390 @@
+//! Rows of a COPY, past the driver.
+//!
+//! The driver hands over one message at a time, and the server sends one for each row: for short rows that costs more than all else
+//! that is done to them. So what the server says goes through here first. While a [`CopyText`] is read, the text in messages of
+//! COPY is put together into slabs that go straight to its reader; every other message goes on to the driver, which sees a COPY
+//! without rows.
+//!
+//! All messages have a type of one byte and a length (PostgreSQL, "Message Formats"); but for one byte that answers the wish for TLS,
+//! nothing else comes. A slab is always on its way before the message that ends its COPY.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use futures::TryStreamExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+use tokio_postgres::{Client, CopyOutStream};
+use tokio_util::sync::PollSender;
+
+use crate::error::{Error, Result};
+
+/// Bytes read from the server at once.
+const READ_BYTES: usize = 64 * 1024;
+/// Bytes of a slab that is not the last, or sent because its reader waits.
+const SLAB_BYTES: usize = 128 * 1024;
+/// Slabs that wait for their reader.
+const SLABS_WAITING: usize = 2;
+/// Type and length of a message.
+const HEAD_BYTES: usize = 5;
+
+const COPY_DATA: u8 = b'd';
+const COPY_DONE: u8 = b'c';
+const ERROR: u8 = b'E';
+
+/// Text as it comes, cut anywhere.
+pub type Slab = Vec<u8>;
+
+/// How a session asks for the text of its next COPY.
+#[derive(Debug, Default)]
+pub(super) struct Switch {
+    is_on: AtomicBool,
+    /// A COPY was asked for whose end was not seen.
+    is_open: AtomicBool,
+    sender: Mutex<Option<mpsc::Sender<Slab>>>,
+}
+
+impl Switch {
+    /// Of the next COPY; none while the last was not read to its end: what comes may still be of that.
+    fn turn_on(&self) -> Option<mpsc::Receiver<Slab>> {
+        if self.is_open.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        let (sender, receiver) = mpsc::channel(SLABS_WAITING);
+        *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        self.is_on.store(true, Ordering::Release);
+        Some(receiver)
+    }
+
+    /// Who is to have the text of the COPY that has begun, asked once.
+    fn take(&self) -> Option<mpsc::Sender<Slab>> {
+        if !self.is_on.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The end was seen, or it was never begun.
+    fn turn_off(&self) {
+        drop(self.take());
+        self.is_open.store(false, Ordering::Release);
+    }
+}
+
+/// The text of one COPY, to be read to its end before the session is asked for another.
+pub struct CopyText {
+    slabs: mpsc::Receiver<Slab>,
+    /// What the driver sees of it: its end.
+    end: Pin<Box<CopyOutStream>>,
+    switch: Arc<Switch>,
+    what: String,
+}
+
+impl std::fmt::Debug for CopyText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CopyText").field("what", &self.what).finish_non_exhaustive()
+    }
+}
+
+impl CopyText {
+    pub(super) async fn begin(
+        client: &Client,
+        switch: &Arc<Switch>,
+        what: &str,
+        statement: &str,
+    ) -> Result<Self> {
+        let Some(slabs) = switch.turn_on() else {
+            return Err(Error::Protocol {
+                context: what.to_owned(),
+                message: "the session has a COPY that was not read to its end".to_owned(),
+            });
+        };
+        match client.copy_out(statement).await {
+            Ok(end) => {
+                let (switch, what) = (Arc::clone(switch), what.to_owned());
+                Ok(Self { slabs, end: Box::pin(end), switch, what })
+            }
+            Err(error) => {
+                switch.turn_off();
+                Err(Error::sql(what, &error))
+            }
+        }
+    }
+
+    /// The next piece; none at the end.
+    ///
+    /// # Errors
+    /// [`Error::Sql`]: what the server or the connection says in the place of the end.
+    pub async fn next(&mut self) -> Result<Option<Slab>> {
+        if let Some(slab) = self.slabs.recv().await {
+            return Ok(Some(slab));
+        }
+        let end = loop {
+            match self.end.try_next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => break Ok(None),
+                Err(error) => break Err(Error::sql(&self.what, &error)),
+            }
+        };
+        self.switch.turn_off();
+        end
+    }
+}
+
+/// What of a message is still to come.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    /// Bytes that belong to no message, for whoever reads.
+    Unframed(usize),
+    /// The beginning of the next.
+    Head,
+    /// For the driver.
+    Driver(usize),
+    /// For the reader of the COPY.
+    Text(usize),
+}
+
+/// A connection whose messages are looked at as they come.
+#[derive(Debug)]
+pub(super) struct Tap<S> {
+    inner: S,
+    switch: Arc<Switch>,
+    rest: Rest,
+    buffer: Box<[u8]>,
+    /// What of the buffer was read and not given away.
+    from: usize,
+    to: usize,
+    is_at_end: bool,
+    reader: Option<PollSender<Slab>>,
+    slab: Slab,
+}
+
+impl<S> Tap<S> {
+    /// `unframed` bytes come before the first message.
+    pub(super) fn new(inner: S, switch: Arc<Switch>, unframed: usize) -> Self {
+        Self {
+            inner,
+            switch,
+            rest: Rest::Unframed(unframed),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            from: 0,
+            to: 0,
+            is_at_end: false,
+            reader: None,
+            slab: Slab::new(),
+        }
+    }
+
+    /// Gives away what was read, until there is no more of it or the driver has all that it can take.
+    fn give(&mut self, cx: &mut Context<'_>, driver: &mut ReadBuf<'_>) -> Poll<()> {
+        while self.from < self.to {
+            match self.rest {
+                Rest::Unframed(0) | Rest::Driver(0) | Rest::Text(0) => self.rest = Rest::Head,
+                Rest::Head => {
+                    let head = &self.buffer[self.from..self.to];
+                    let Some((&[kind, a, b, c, d], _)) = head.split_first_chunk::<HEAD_BYTES>()
+                    else {
+                        if !self.is_at_end {
+                            return Poll::Ready(());
+                        }
+                        // The driver says what is wrong with half a message.
+                        self.rest = Rest::Driver(self.to - self.from);
+                        continue;
+                    };
+                    // The length counts itself; what is too short to be one, the driver refuses.
+                    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+                    if matches!(kind, COPY_DATA | COPY_DONE | ERROR)
+                        && self.reader.is_none()
+                        && let Some(sender) = self.switch.take()
+                    {
+                        self.reader = Some(PollSender::new(sender));
+                    }
+                    if kind == COPY_DATA && self.reader.is_some() && length >= 4 {
+                        self.from += HEAD_BYTES;
+                        self.rest = Rest::Text(length - 4);
+                        continue;
+                    }
+                    if matches!(kind, COPY_DONE | ERROR) && self.reader.is_some() {
+                        ready!(self.send(cx));
+                        self.reader = None;
+                    }
+                    self.rest = Rest::Driver(length + 1);
+                }
+                Rest::Unframed(left) | Rest::Driver(left) => {
+                    let some = left.min(self.to - self.from).min(driver.remaining());
+                    if some == 0 {
+                        return Poll::Ready(());
+                    }
+                    driver.put_slice(&self.buffer[self.from..self.from + some]);
+                    self.from += some;
+                    self.rest = match self.rest {
+                        Rest::Unframed(_) => Rest::Unframed(left - some),
+                        _ => Rest::Driver(left - some),
+                    };
+                }
+                Rest::Text(left) => {
+                    let some = left.min(self.to - self.from);
+                    self.slab.extend_from_slice(&self.buffer[self.from..self.from + some]);
+                    self.from += some;
+                    self.rest = Rest::Text(left - some);
+                    if self.slab.len() >= SLAB_BYTES {
+                        ready!(self.send(cx));
+                    }
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Sends what there is of a slab. Who has stopped reading is sent nothing: the rest of the COPY is dropped.
+    fn send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(reader) = &mut self.reader else { return Poll::Ready(()) };
+        if self.slab.is_empty() {
+            return Poll::Ready(());
+        }
+        let is_wanted = ready!(reader.poll_reserve(cx)).is_ok();
+        let slab = std::mem::replace(&mut self.slab, Slab::with_capacity(SLAB_BYTES + READ_BYTES));
+        if !is_wanted || reader.send_item(slab).is_err() {
+            self.slab.clear();
+        }
+        Poll::Ready(())
+    }
+
+    /// A reader that waits for a piece.
+    fn is_awaited(&self) -> bool {
+        self.reader
+            .as_ref()
+            .and_then(PollSender::get_ref)
+            .is_some_and(|sender| sender.capacity() == sender.max_capacity())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        driver: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = driver.filled().len();
+        if driver.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            // Before the first message not a byte more is read than was asked for: with TLS, what follows is not for us.
+            if let Rest::Unframed(left @ 1..) = this.rest {
+                let mut byte = [0];
+                let mut one = ReadBuf::new(&mut byte);
+                ready!(Pin::new(&mut this.inner).poll_read(cx, &mut one))?;
+                driver.put_slice(one.filled());
+                this.rest = Rest::Unframed(left - one.filled().len());
+                return Poll::Ready(Ok(()));
+            }
+            // Its reader was slow: before that much is gone, nothing more is read.
+            if this.slab.len() >= SLAB_BYTES {
+                ready!(this.send(cx));
+            }
+            let given = this.give(cx, driver);
+            if driver.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(given);
+            if this.is_at_end {
+                this.reader = None;
+                return Poll::Ready(Ok(()));
+            }
+            // What is left is the beginning of a head, or nothing.
+            this.buffer.copy_within(this.from..this.to, 0);
+            (this.from, this.to) = (0, this.to - this.from);
+            let mut space = ReadBuf::new(&mut this.buffer[this.to..]);
+            match Pin::new(&mut this.inner).poll_read(cx, &mut space) {
+                Poll::Ready(Ok(())) => {
+                    let read = space.filled().len();
+                    this.is_at_end = read == 0;
+                    this.to += read;
+                }
+                Poll::Ready(Err(error)) => {
+                    this.reader = None;
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => {
+                    if this.is_awaited() {
+                        ready!(this.send(cx));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+impl<S: TlsStream + Unpin> TlsStream for Tap<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.inner.channel_binding()
+    }
+}
+
+/// Puts the tap above TLS, where there is TLS: below it nothing can be read.
+#[derive(Debug)]
+pub(super) struct TapConnect<C>(pub(super) C);
+
+impl<S, C> TlsConnect<Tap<S>> for TapConnect<C>
+where
+    C: TlsConnect<S>,
+    C::Future: Send + 'static,
+{
+    type Stream = Tap<C::Stream>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future =
+        Pin<Box<dyn Future<Output = std::result::Result<Self::Stream, Self::Error>> + Send>>;
+
+    fn connect(self, stream: Tap<S>) -> Self::Future {
+        let Tap { inner, switch, from, to, .. } = stream;
+        let is_clean = from == to;
+        let handshake = self.0.connect(inner);
+        Box::pin(async move {
+            if !is_clean {
+                // Somebody between us and the server may have put it there.
+                return Err("bytes came in clear before the handshake".into());
+            }
+            Ok(Tap::new(handshake.await.map_err(Into::into)?, switch, 0))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
