@@ -170,6 +170,12 @@ class RecoveryPoint(Parts):
         check(self.repository.chunk_id(text).hex() == chunk["id"], "a delta gives other text")
         return text
 
+    def _to_hash(self, row):
+        """What of a row is hashed (§14)."""
+        if self.root.get("row_hash", "bare") == "bare":
+            return row
+        return row + b"\n" + bytes(-(len(row) + 1) % 64)
+
     def _hash(self, data):
         return int.from_bytes(blake3(data, key=self.repository.row_key).digest()[:16], "little")
 
@@ -182,7 +188,7 @@ class RecoveryPoint(Parts):
             for row in lines(map(self._text, one["chunks"])):
                 write(row + b"\n")
                 rows += 1
-                hash_sum += self._hash(row)
+                hash_sum += self._hash(self._to_hash(row))
                 text_bytes += len(row) + 1
             content = Content(rows, hash_sum, text_bytes)
             content.must_be(one["content"], f"blocks from {one['start_block']} of {name}")

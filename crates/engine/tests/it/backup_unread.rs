@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use coffer_engine::backup::{FullRead, Mutation, UnreadOptions};
 use coffer_engine::manifest::{DatabaseManifest, Reading};
+use coffer_engine::row_hash::RowHash;
 use coffer_engine::{BackupOptions, BackupRequest};
 use coffer_testkit::{PostgresOptions, PostgresServer, Shutdown};
 use tokio_postgres::NoTls;
@@ -394,4 +395,28 @@ async fn a_promotion_that_lost_something_is_seen() {
         taken.totals.content, truth.totals.content,
         "the lost row should have been taken over"
     );
+}
+
+#[tokio::test]
+async fn rows_hashed_in_the_old_way_are_proved_and_read_once_more() {
+    let f = Fixture::start().await;
+    f.sql(ROWS);
+    let mut request = request(&f, None, unread());
+    request.options.row_hash = RowHash::Bare;
+    let old = f.run(request).await.expect("a backup");
+    let old = f.manifest(&old.recovery_point_id).await;
+    assert_eq!(old.engine_format, 2);
+    let outcome = f.run(self::request(&f, Some(&old), unread())).await.expect("a backup");
+    let new = f.manifest(&outcome.recovery_point_id).await;
+    assert_eq!((full_read(&new), new.totals.ranges_skipped), (Some("other_row_hash"), 0));
+    assert_ne!(new.totals.content.hash, old.totals.content.hash);
+    for (number, manifest) in [&old, &new].into_iter().enumerate() {
+        let restored = f
+            .restore(f.restore_request(&manifest.recovery_point_id, &format!("copy{number}")))
+            .await;
+        assert!(restored.expect("a restore").proof.equal);
+    }
+    let third = take(&f, Some(&new), unread()).await;
+    assert_eq!((full_read(&third), third.totals.content), (None, new.totals.content));
+    assert_eq!(third.totals.ranges_skipped, third.totals.ranges);
 }
