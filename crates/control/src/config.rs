@@ -332,7 +332,7 @@ impl Config {
                 "needs both webhook_url and webhook_secret, or neither: receivers tell our alerts by their signature",
             ));
         }
-        if self.backup_unread.audit_per_mille > 1000 {
+        if self.backup_reuse.audit_per_mille > 1000 {
             return Err(ConfigError::value("backup.audit_per_mille", "has to be at most 1000"));
         }
         if self.limits.concurrent_operations == 0 || self.limits.data_workers == 0 {
