@@ -113,8 +113,11 @@ class Coffer(Peer):
 
     def __init__(self, bench):
         super().__init__(bench)
-        # As it comes: what is measured is what everybody has.
-        self.coffer = CofferServer(bench.binary, bench.directory / "coffer-data", log_path=bench.directory / "coffer.log")
+        # As it comes, but for where the server's own tools are.
+        tools = {"COFFER_POSTGRES_TOOL_DIRECTORIES": str(self.server.programs)}
+        self.coffer = CofferServer(
+            bench.binary, bench.directory / "coffer-data", log_path=bench.directory / "coffer.log", environment=tools
+        )
         environment = self.coffer.start()
         self.client = Client(environment)
         self.subscription = environment["AZURE_SUBSCRIPTION_ID"]

@@ -5,8 +5,10 @@
 //! environment is withheld from it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use secrecy::ExposeSecret as _;
 
@@ -80,19 +82,44 @@ fn at_least(tools: &BTreeMap<u32, Tool>, major: u32) -> Option<&Tool> {
 /// The first of a major version stays: extra directories come first.
 fn add(tools: &mut BTreeMap<u32, Tool>, directory: &Path, name: &str) {
     let path = directory.join(name);
-    if !path.is_file() {
-        return;
+    let Some((major, version)) = version_of(&path) else { return };
+    tools.entry(major).or_insert(Tool { path, major, version });
+}
+
+/// Programs that were asked, and what they said.
+static ASKED: Mutex<BTreeMap<PathBuf, Asked>> = Mutex::new(BTreeMap::new());
+
+struct Asked {
+    /// Of the file, so that another one in its place is asked anew.
+    modified: Option<SystemTime>,
+    bytes: u64,
+    version: Option<(u32, String)>,
+}
+
+/// To start a program costs more than many a backup of a small database has to do else, so each file is asked once.
+fn version_of(path: &Path) -> Option<(u32, String)> {
+    let program = path.canonicalize().ok().filter(|program| program.is_file())?;
+    // Debian's wrapper starts what is in the directories of the versions, by rules of its own; those were looked into.
+    if program.file_name() == Some(OsStr::new("pg_wrapper")) {
+        return None;
     }
-    let output = std::process::Command::new(&path)
+    let metadata = program.metadata().ok()?;
+    let (modified, bytes) = (metadata.modified().ok(), metadata.len());
+    let asked = || ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = asked().get(&program)
+        && (known.modified, known.bytes) == (modified, bytes)
+    {
+        return known.version.clone();
+    }
+    let output = std::process::Command::new(path)
         .arg("--version")
         .env_clear()
         .envs(own_environment())
-        .output();
-    let Ok(output) = output else { return };
-    let Some((major, version)) = parse_version(&String::from_utf8_lossy(&output.stdout)) else {
-        return;
-    };
-    tools.entry(major).or_insert(Tool { path, major, version });
+        .output()
+        .ok()?;
+    let version = parse_version(&String::from_utf8_lossy(&output.stdout));
+    asked().insert(program, Asked { modified, bytes, version: version.clone() });
+    version
 }
 
 /// `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)` gives 15 and `15.18`; `17beta1` gives 17.

@@ -13,10 +13,12 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::{Client, CopyOutStream};
 use tokio_util::sync::PollSender;
@@ -29,6 +31,11 @@ const READ_BYTES: usize = 64 * 1024;
 const SLAB_BYTES: usize = 128 * 1024;
 /// Slabs that wait for their reader.
 const SLABS_WAITING: usize = 2;
+/// Text of one COPY after which it is read by batches: the server sends eight kilobytes at a time, and to wake up for each of them costs both
+/// sides more than to let some gather. Short ones are not held up.
+const BATCHES_AFTER_BYTES: usize = 256 * 1024;
+/// How long text gathers. Its socket holds more than comes in that time.
+const BATCH: Duration = Duration::from_millis(1);
 /// Type and length of a message.
 const HEAD_BYTES: usize = 5;
 
@@ -161,6 +168,11 @@ pub(super) struct Tap<S> {
     is_at_end: bool,
     reader: Option<PollSender<Slab>>,
     slab: Slab,
+    /// Bytes of text of this COPY.
+    text_bytes: usize,
+    /// Until then text gathers.
+    pause: Pin<Box<Sleep>>,
+    is_paused: bool,
 }
 
 impl<S> Tap<S> {
@@ -176,6 +188,9 @@ impl<S> Tap<S> {
             is_at_end: false,
             reader: None,
             slab: Slab::new(),
+            text_bytes: 0,
+            pause: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            is_paused: false,
         }
     }
 
@@ -202,6 +217,7 @@ impl<S> Tap<S> {
                         && let Some(sender) = self.switch.take()
                     {
                         self.reader = Some(PollSender::new(sender));
+                        self.text_bytes = 0;
                     }
                     if kind == COPY_DATA && self.reader.is_some() && length >= 4 {
                         self.from += HEAD_BYTES;
@@ -231,6 +247,7 @@ impl<S> Tap<S> {
                     self.slab.extend_from_slice(&self.buffer[self.from..self.from + some]);
                     self.from += some;
                     self.rest = Rest::Text(left - some);
+                    self.text_bytes = self.text_bytes.saturating_add(some);
                     if self.slab.len() >= SLAB_BYTES {
                         ready!(self.send(cx));
                     }
@@ -297,6 +314,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
                 this.reader = None;
                 return Poll::Ready(Ok(()));
             }
+            if this.is_paused {
+                ready!(this.pause.as_mut().poll(cx));
+                this.is_paused = false;
+            }
             // What is left is the beginning of a head, or nothing.
             this.buffer.copy_within(this.from..this.to, 0);
             (this.from, this.to) = (0, this.to - this.from);
@@ -315,7 +336,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
                     if this.is_awaited() {
                         ready!(this.send(cx));
                     }
-                    return Poll::Pending;
+                    if this.reader.is_none() || this.text_bytes < BATCHES_AFTER_BYTES {
+                        return Poll::Pending;
+                    }
+                    this.pause.as_mut().reset(Instant::now() + BATCH);
+                    this.is_paused = true;
                 }
             }
         }
