@@ -36,7 +36,7 @@ SETTINGS = {
 
 def parse():
     parser = argparse.ArgumentParser(prog="./benchmark", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["main", "small-tables", "growth", []], help="default: main")
+    parser.add_argument("what", nargs="*", choices=["main", "small-tables", "small-database", "growth", []], help="default: main")
     parser.add_argument("--gigabytes", type=float, default=2.0, help="heap of the three tables together (default 2)")
     parser.add_argument("--rounds", type=int, default=5, help="times that everything is measured (default 5)")
     parser.add_argument("--tables", type=int, default=10_000, help="tables of small-tables")
@@ -97,6 +97,10 @@ def measured(samples, scene, peer, work):
         say(f"  {scene}: {peer.name}: {sample.wall:.2f} s, {sample.cpu:.2f} s of CPU{stored}")
 
 
+# Of the whole database, which with its catalogs has about eight.
+SMALL_GIGABYTES = 0.001
+
+FROM_NOTHING = "validated, protected and backed up"
 FIRST, SAME, REGION, RANDOM, RESTORE = (
     "first backup",
     "nothing changed",
@@ -151,6 +155,24 @@ def run_small_tables(bench, options):
     return samples
 
 
+def run_small_database(bench, options):
+    data.load(bench.server, DATABASE, SMALL_GIGABYTES)
+    bench.peers = peers.available(bench, ["coffer"])
+    limit, coffer = bench.peers
+    samples = {}
+    for _ in rounds(options):
+        measured(samples, FROM_NOTHING, limit, limit.first)
+        measured(samples, FROM_NOTHING, coffer, coffer.from_nothing)
+    return samples
+
+
+RUNS = {
+    "main": (run_main, lambda options: f"{options.gigabytes:g} GB of heap"),
+    "small-tables": (run_small_tables, lambda options: f"{options.tables} tables of 100 rows"),
+    "small-database": (run_small_database, lambda options: f"{SMALL_GIGABYTES * 1000:g} MB of heap"),
+}
+
+
 def tables(samples):
     limits = {scene: next(iter(of.values())) for scene, of in samples.items()}
     limits[RESTORE] = limits.get(SAME, [])
@@ -201,14 +223,14 @@ def main():
             continue
         bench = Bench(options)
         try:
-            samples = run_main(bench, options) if what == "main" else run_small_tables(bench, options)
-            size = f"{options.gigabytes:g} GB of heap" if what == "main" else f"{options.tables} tables of 100 rows"
-            text = head(bench, options, size) + "\n" + tables(samples)
+            run, size = RUNS[what]
+            samples = run(bench, options)
+            text = head(bench, options, size(options)) + "\n" + tables(samples)
         finally:
             bench.close()
         print(text)
         if options.write:
-            kind = what if what == "small-tables" else f"main, {'with' if 'summaries on' in text else 'without'} WAL summaries"
+            kind = what if what != "main" else f"main, {'with' if 'summaries on' in text else 'without'} WAL summaries"
             write(kind, text, series_of(samples) if what == "main" else None)
 
 

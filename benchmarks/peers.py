@@ -129,7 +129,8 @@ class Coffer(Peer):
         super().fresh()
         self.day = None
 
-    def _protect(self):
+    def _describe(self):
+        """All that comes before a client asks for protection."""
         self.rounds += 1
         day = Day(self.client, self.subscription, self.subscription, f"bench{self.rounds}")
         day.create_groups()
@@ -141,13 +142,26 @@ class Coffer(Peer):
         day.create_policy()
         day.grant_vault()
         day.describe_instance(self.bench.database)
-        day.validate()
-        day.configure()
         self.day = day
 
+    def _protect(self):
+        self.day.validate()
+        self.day.configure()
+
     def first(self):
+        self._describe()
         self._protect()
         return self.next()
+
+    def from_nothing(self):
+        """Validation, protection and the first backup, as one."""
+        self._describe()
+
+        def work():
+            self._protect()
+            self.day.backup()
+
+        return self.meter.of_service(self.coffer.process.pid, work, self.storage)
 
     def next(self):
         return self.meter.of_service(self.coffer.process.pid, self.day.backup, self.storage)
