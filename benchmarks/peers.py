@@ -120,6 +120,8 @@ class Coffer(Peer):
         )
         environment = self.coffer.start()
         self.client = Client(environment)
+        # The end of a job is to be seen when it comes, not up to a second later.
+        self.client.pause_max_seconds = 0.05
         self.subscription = environment["AZURE_SUBSCRIPTION_ID"]
         self.storage = self.coffer.data / "storage"
         self.day = None

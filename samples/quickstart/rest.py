@@ -53,6 +53,9 @@ class Answer:
 class Client:
     """Speaks to one server as one service principal."""
 
+    # Longest pause between two looks at what is being done, where the server does not ask for less.
+    pause_max_seconds = 1.0
+
     def __init__(self, env):
         self.env = env
         self.endpoint = env["COFFER_ENDPOINT"].rstrip("/")
@@ -168,7 +171,7 @@ class Client:
                 raise Failure(f"{what}: not done after {OPERATION_SECONDS} s (it goes on in the server)")
             # Politeness towards a server at hand: soon at first, then as it asks.
             time.sleep(pause)
-            pause = min(pause * 2, float(status.headers.get("retry-after", 1)))
+            pause = min(pause * 2, float(status.headers.get("retry-after", 1)), self.pause_max_seconds)
 
     def wait_for_job(self, answer, what, progress=lambda job: None):
         """Waits for the job that a `backup` or `restore` began, and returns it. Warnings are the caller's to show."""
@@ -190,7 +193,7 @@ class Client:
                 raise Failure(f"{what}: the job {job_id} still runs after {JOB_SECONDS // 3600} hours")
             progress(job)
             time.sleep(pause)
-            pause = min(pause * 1.5, 1)
+            pause = min(pause * 1.5, self.pause_max_seconds)
 
     # Key vault -------------------------------------------------------------------------------------------------------
 
