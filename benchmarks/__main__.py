@@ -31,6 +31,8 @@ SETTINGS = {
     "checkpoint_timeout": "30min",
     "maintenance_work_mem": "256MB",
     "autovacuum": "off",
+    # For ten thousand tables, each locked by several sessions at once.
+    "max_locks_per_transaction": "256",
 }
 
 

@@ -156,16 +156,34 @@ fn warnings(said: &str) -> Vec<Warning> {
         .collect()
 }
 
+/// Bytes of one line that are kept: after what went wrong the tool repeats its statement, which may name every table.
+const LINE_BYTES_MAX: usize = 1024;
+
 /// Reads to the end and keeps the last part: the tool must not block on a full pipe, nor fill memory.
 async fn last_words(mut pipe: impl tokio::io::AsyncRead + Unpin) -> Result<Vec<u8>> {
     let mut kept = Vec::new();
     let mut buffer = [0; 4096];
+    let mut line_bytes = 0;
     loop {
         let count = pipe.read(&mut buffer).await.map_err(Error::io("read what pg_dump says"))?;
         if count == 0 {
             return Ok(kept);
         }
-        kept.extend_from_slice(&buffer[..count]);
+        for piece in buffer[..count].split_inclusive(|byte| *byte == b'\n') {
+            let fits = piece.len().min(LINE_BYTES_MAX.saturating_sub(line_bytes));
+            kept.extend_from_slice(&piece[..fits]);
+            let is_end = piece.ends_with(b"\n");
+            if fits < piece.len() && line_bytes < LINE_BYTES_MAX {
+                // Not within a word: half of one could be half of a secret, which nobody would recognize.
+                let word = kept.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1);
+                kept.truncate(word);
+                kept.extend_from_slice("…".as_bytes());
+            }
+            if fits < piece.len() && is_end {
+                kept.push(b'\n');
+            }
+            line_bytes = if is_end { 0 } else { line_bytes + piece.len() };
+        }
         // Twice what is shown, so that a secret cut in half at the front is cut away with it.
         if kept.len() > 4 * STDERR_BYTES_MAX {
             kept.drain(..kept.len() - 2 * STDERR_BYTES_MAX);
@@ -176,6 +194,18 @@ async fn last_words(mut pipe: impl tokio::io::AsyncRead + Unpin) -> Result<Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_went_wrong_is_not_lost_behind_a_long_statement() {
+        let names: String = (0..10_000).map(|n| format!("\"public\".\"t{n}\", ")).collect();
+        let said =
+            format!("error: out of memory\nHINT: more\ndetail: Query was: LOCK {names}\nend\n");
+        let kept = String::from_utf8(last_words(said.as_bytes()).await.unwrap()).unwrap();
+        let lines: Vec<_> = kept.lines().collect();
+        assert_eq!((lines[0], lines[1], lines[3]), ("error: out of memory", "HINT: more", "end"));
+        assert!(lines[2].ends_with(" …") && lines[2].len() <= LINE_BYTES_MAX + 4, "{}", lines[2]);
+        assert_eq!(last_words("short".as_bytes()).await.unwrap(), b"short");
+    }
 
     #[test]
     fn every_warning_is_kept_within_bounds() {
