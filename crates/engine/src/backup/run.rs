@@ -311,6 +311,7 @@ impl Run {
                 )
                 .traced(span!("lock"))
                 .await?;
+                hold.same_server(&known.source).await?;
                 self.reporter.report(Phase::Schema, None);
                 let name = &hold.snapshot_name;
                 let archive = schema::Archive {
