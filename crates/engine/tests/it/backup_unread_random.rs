@@ -221,7 +221,7 @@ async fn nothing_stale(major: Option<u32>) {
         assert!(counts.would_be > 0, "{major:?}: nothing would have been taken over: {counts:?}");
         sum.add(counts);
     }
-    assert_eq!(sum.by_log > 0, is_summarized(major), "{major:?}: {sum:?}");
+    assert!(sum.by_log == 0 || is_summarized(major), "{major:?}: {sum:?}");
     eprintln!("{major:?}: in all {sum:?}");
 }
 
