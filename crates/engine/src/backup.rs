@@ -135,6 +135,10 @@ pub enum Mutation {
     AgesAlone,
     /// As if the log from the base's snapshot on were enough.
     LogFromSnapshot,
+    /// What was cut off a file is not told.
+    LogWithoutLimits,
+    /// Marks of any earlier recovery point are carried on, whatever happened to the server since.
+    MarksOfAnyHistory,
 }
 
 impl Default for UnreadOptions {

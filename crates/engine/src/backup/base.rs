@@ -8,7 +8,7 @@
 
 use super::{Mutation, UnreadOptions};
 use crate::catalog::database::lsn_number;
-use crate::manifest::{DatabaseManifest, Mismatch, Source};
+use crate::manifest::{DatabaseManifest, Mark, Mismatch, Source};
 use crate::row_hash::RowHash;
 
 /// Transactions that may lie between two snapshots. Numbers in rows have 32 bits; half of them are the past, and this is half of it.
@@ -96,21 +96,13 @@ pub(super) fn sound_base(
         return Err(FullRead::Disabled);
     }
     let Some(base) = base else { return Err(FullRead::NoBase) };
-    let (was, is) = (&base.source, now.source);
-    let snapshot = &base.snapshot;
+    let (is, snapshot) = (now.source, &base.snapshot);
     let ids = ids(&snapshot.xid_snapshot).zip(ids(now.xid_snapshot));
     let last_full_read_unix_us =
         base.reuse.as_ref().map_or(snapshot.taken_at_unix_us, |reuse| reuse.last_full_read_unix_us);
     let due_us = i64::try_from(options.full_read_after.as_micros()).unwrap_or(i64::MAX);
-    let is_unknown = |source: &Source| source.system_identifier.is_empty() || source.timeline == 0;
     let rules = [
-        (FullRead::Standby, was.in_recovery || is.in_recovery),
-        (FullRead::UnknownServer, is_unknown(was) || is_unknown(is)),
-        (FullRead::OtherServer, was.system_identifier != is.system_identifier),
-        (FullRead::OtherDatabase, was.database_oid != is.database_oid),
-        (FullRead::OtherTimeline, was.timeline != is.timeline),
-        (FullRead::Restarted, was.postmaster_start_unix_us != is.postmaster_start_unix_us),
-        (FullRead::NotDurable, !is_durable(snapshot.flush_lsn.as_deref(), &snapshot.insert_lsn)),
+        (FullRead::OtherDatabase, base.source.database_oid != is.database_oid),
         (FullRead::OtherRowHash, base.row_hash != now.row_hash),
         (
             FullRead::TooManyTransactions,
@@ -126,17 +118,52 @@ pub(super) fn sound_base(
         ),
         (FullRead::Mismatch, mismatch_of(base).is_some_and(|mismatch| concerns(mismatch, is))),
     ];
-    let is_broken = |(rule, is_broken): &&(FullRead, bool)| {
-        *is_broken && !options.mutations.contains(&Mutation::Without(*rule))
-    };
-    match (rules.iter().find(is_broken), ids) {
-        (Some((rule, _)), _) => Err(*rule),
+    match (other_history(base, is, options).or(first_broken(&rules, options)), ids) {
+        (Some(rule), _) => Err(rule),
         (None, Some(((xmin, xmax), _))) => {
             let by_xmax = options.mutations.contains(&Mutation::BoundByXmax);
             Ok(SoundBase { xmin: if by_xmax { xmax } else { xmin }, last_full_read_unix_us })
         }
         (None, None) => Err(FullRead::TooManyTransactions),
     }
+}
+
+/// Why positions in the log and numbers of transactions that the base names may mean something else on the server as it is now; none
+/// where they mean the same. After lost log, or on another server, both are given once more, and not in step with each other.
+pub(super) fn other_history(
+    base: &DatabaseManifest,
+    is: &Source,
+    options: &UnreadOptions,
+) -> Option<FullRead> {
+    let (was, snapshot) = (&base.source, &base.snapshot);
+    let is_unknown = |source: &Source| source.system_identifier.is_empty() || source.timeline == 0;
+    let rules = [
+        (FullRead::Standby, was.in_recovery || is.in_recovery),
+        (FullRead::UnknownServer, is_unknown(was) || is_unknown(is)),
+        (FullRead::OtherServer, was.system_identifier != is.system_identifier),
+        (FullRead::OtherTimeline, was.timeline != is.timeline),
+        (FullRead::Restarted, was.postmaster_start_unix_us != is.postmaster_start_unix_us),
+        (FullRead::NotDurable, !is_durable(snapshot.flush_lsn.as_deref(), &snapshot.insert_lsn)),
+    ];
+    first_broken(&rules, options)
+}
+
+fn first_broken(rules: &[(FullRead, bool)], options: &UnreadOptions) -> Option<FullRead> {
+    let counts = |rule| !options.mutations.contains(&Mutation::Without(rule));
+    rules.iter().find(|(rule, is_broken)| *is_broken && counts(*rule)).map(|(rule, _)| *rule)
+}
+
+/// Marks of the base that hold on the server as it is now too.
+pub(super) fn lasting_marks<'a>(
+    base: Option<&'a DatabaseManifest>,
+    is: &Source,
+    options: &UnreadOptions,
+) -> &'a [Mark] {
+    let lasts = |base: &&DatabaseManifest| {
+        options.mutations.contains(&Mutation::MarksOfAnyHistory)
+            || other_history(base, is, options).is_none()
+    };
+    base.filter(lasts).map_or(&[], |base| &base.snapshot.marks)
 }
 
 /// What is carried on from a base.

@@ -9,12 +9,13 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use crate::catalog::database::Server;
+use crate::catalog::database::{self, Server};
 use crate::catalog::definitions;
 use crate::catalog::relation::{self, Lockable};
 use crate::catalog::{get, one_row};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
+use crate::manifest::Source;
 use crate::monitor::Phase;
 use crate::session::{self, execute};
 
@@ -102,6 +103,21 @@ impl Hold {
         worked
     }
 
+    /// Fails when this session is on another server than the one that was examined: behind an address that moves, one may be the
+    /// primary that was, and the other the one that took over. What identifies the source would not be of its rows then, and the next
+    /// backup would rely on it.
+    pub(super) async fn same_server(&self, examined: &Source) -> Result<()> {
+        let (system_identifier, started) = database::incarnation(&self.connection).await?;
+        if (system_identifier, started)
+            == (examined.system_identifier.clone(), examined.postmaster_start_unix_us)
+        {
+            return Ok(());
+        }
+        Err(Error::ConnectionLost {
+            message: "the sessions of this backup reached different servers".to_owned(),
+        })
+    }
+
     /// Fails with [`Error::SnapshotRace`] when definitions that `pg_dump` reads changed since the snapshot.
     pub(super) async fn same_definitions(&self, free: &Connection) -> Result<()> {
         let relations = definitions::changed(&self.connection, free).await?;
@@ -165,7 +181,7 @@ async fn snapshot(
         &[],
     )
     .await?;
-    let insert_lsn = crate::catalog::database::insert_lsn(connection, server.in_recovery).await?;
+    let insert_lsn = database::insert_lsn(connection, server.in_recovery).await?;
     let taken = Taken {
         snapshot_name: get(&row, 0)?,
         xid_snapshot: get(&row, 1)?,

@@ -15,7 +15,8 @@ const FLUSH_WAIT: Duration = Duration::from_secs(30);
 /// How often it looks.
 const FLUSH_POLL: Duration = Duration::from_millis(50);
 
-/// New marks before the earlier ones.
+/// New marks before the earlier ones, which must be of the same history: a mark of a server whose log was lost in part since, or of
+/// another server, says that nobody wrote where somebody did.
 pub(super) fn merge_marks(new: Vec<Mark>, earlier: &[Mark]) -> Vec<Mark> {
     let mut marks = new;
     for mark in earlier {

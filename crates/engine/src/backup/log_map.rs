@@ -56,7 +56,8 @@ pub(super) struct LogMap {
 struct Touched {
     /// Ascending.
     units: Vec<u32>,
-    /// From this block on the file was cut off, or made anew.
+    /// From this block on the file was cut off, or made anew. A summary forgets what it had listed from there on, so that rows that were
+    /// deleted before the cut leave no other trace.
     limit: Option<u64>,
 }
 
@@ -108,8 +109,10 @@ pub(super) fn span(
     let from = if naive {
         lsn_number(base_insert_lsn)
     } else {
+        // One from behind the snapshot is of another history, and a span from there on would be empty.
+        let taken_at = lsn_number(base_insert_lsn)?;
         let early = marks.iter().filter(|mark| mark.xid <= base.xmin);
-        early.filter_map(|mark| lsn_number(&mark.lsn)).max()
+        early.filter_map(|mark| lsn_number(&mark.lsn)).filter(|lsn| *lsn <= taken_at).max()
     };
     Some(Span { timeline, from: from?, to: lsn_number(insert_lsn)? })
 }
@@ -160,6 +163,7 @@ async fn read(
         &[&database_oid],
     )
     .await?;
+    let has_limits = !options.mutations.contains(&Mutation::LogWithoutLimits);
     let mut map = LogMap {
         default_tablespace: get(&default_tablespace, 0)?,
         unit_blocks: u64::from(options.log_unit_blocks.max(1)),
@@ -190,7 +194,7 @@ async fn read(
         let mut units: Vec<u32> =
             listed.into_iter().map(|unit| u32::try_from(unit).unwrap_or(u32::MAX)).collect();
         units.sort_unstable();
-        let limit = limit.map(|block| u64::try_from(block).unwrap_or(0));
+        let limit = limit.filter(|_| has_limits).map(|block| u64::try_from(block).unwrap_or(0));
         map.touched.insert((tablespace, file), Touched { units, limit });
     }
     Ok(Ok(map))
@@ -304,5 +308,9 @@ mod tests {
         let of = |base: &SoundBase| span(base, &marks, "0/310", 1, "0/400", &options);
         assert_eq!(of(&base), Some(Span { timeline: 1, from: 0x200, to: 0x400 }));
         assert_eq!(of(&SoundBase { xmin: 600, ..base }), None);
+        // Nor does a position behind the snapshot say anything of who was open at it.
+        let of = |insert_lsn| span(&base, &marks, insert_lsn, 1, "0/400", &options);
+        assert_eq!(of("0/1FF"), Some(Span { timeline: 1, from: 0x100, to: 0x400 }));
+        assert_eq!(of("0/FF"), None);
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use coffer_store::Repository;
 
 use crate::error::Result;
-use crate::manifest::{DatabaseManifest, LargeObjects, Mark, Part, Range, Ranges, Reading, Table};
+use crate::manifest::{DatabaseManifest, LargeObjects, Part, Range, Ranges, Reading, Table};
 use crate::part::PartReader;
 use crate::root::{describe_recovery_point, read_database};
 
@@ -85,10 +85,6 @@ impl Previous {
 
     pub(super) fn large_objects(&self) -> Option<&LargeObjects> {
         self.found.as_ref().map(|found| &found.root.large_objects)
-    }
-
-    pub(super) fn marks(&self) -> &[Mark] {
-        self.found.as_ref().map_or(&[], |found| &found.root.snapshot.marks)
     }
 
     /// The list of a table's ranges, where it has one.

@@ -21,7 +21,7 @@ use crate::selection;
 use crate::session;
 use crate::span::{Traced as _, span};
 
-use super::base::SoundBase;
+use super::base::{self, SoundBase};
 use super::collector::Collected;
 use super::dispatcher::Job;
 use super::hold::{self, Hold, LockRetry};
@@ -146,10 +146,10 @@ impl Run {
         let source = database::source(&free, &server).await?;
         let previous = self.previous(&mut warnings).await;
         // Before the snapshot: only then is a mark a bound for what the snapshot saw running.
-        let marks = identity::merge_marks(
-            database::marks(&free, server.in_recovery).await?,
-            previous.marks(),
-        );
+        let marks = database::marks(&free, server.in_recovery).await?;
+        let unread = &self.request.options.unread;
+        let marks =
+            identity::merge_marks(marks, base::lasting_marks(previous.root(), &source, unread));
         let known = Known {
             free: Arc::new(free),
             previous: Arc::new(previous),
@@ -311,6 +311,7 @@ impl Run {
                 )
                 .traced(span!("lock"))
                 .await?;
+                hold.same_server(&known.source).await?;
                 self.reporter.report(Phase::Schema, None);
                 let name = &hold.snapshot_name;
                 let archive = schema::Archive {

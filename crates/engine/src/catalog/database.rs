@@ -50,23 +50,37 @@ pub(crate) async fn source(client: &Client, server: &Server) -> Result<Source> {
     let row = one_row(
         client,
         "the identity of the database",
-        "SELECT oid, datname::text, (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8 FROM pg_database \
-         WHERE datname = current_database()",
+        "SELECT oid, datname::text FROM pg_database WHERE datname = current_database()",
         &[],
     )
     .await?;
-    let system =
-        permitted(client, "SELECT system_identifier::text FROM pg_control_system()").await?;
+    let (system_identifier, postmaster_start_unix_us) = incarnation(client).await?;
     Ok(Source {
-        system_identifier: system.unwrap_or_default(),
+        system_identifier,
         timeline: timeline(client, server.in_recovery).await?,
         database_oid: get(&row, 0)?,
         database: get(&row, 1)?,
         server_version_num: server.version_num,
         server_version: server.version.clone(),
-        postmaster_start_unix_us: get(&row, 2)?,
+        postmaster_start_unix_us,
         in_recovery: server.in_recovery,
     })
+}
+
+/// The server's identifier, empty where it is withheld, and when it was started (microseconds since 1970), which no two of the same
+/// identifier share.
+pub(crate) async fn incarnation(client: &Client) -> Result<(String, i64)> {
+    let sql = "SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8, \
+        has_function_privilege('pg_control_system()', 'EXECUTE')";
+    let row = one_row(client, "the identity of the server", sql, &[]).await?;
+    let (started, is_permitted): (i64, bool) = (get(&row, 0)?, get(&row, 1)?);
+    // A refusal would end the transaction that holds a snapshot.
+    if !is_permitted {
+        return Ok((String::new(), started));
+    }
+    let sql = "SELECT system_identifier::text FROM pg_control_system()";
+    let row = one_row(client, "the identity of the server", sql, &[]).await?;
+    Ok((get(&row, 0)?, started))
 }
 
 async fn timeline(client: &Client, in_recovery: bool) -> Result<u32> {

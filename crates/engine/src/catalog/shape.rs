@@ -1,7 +1,8 @@
 //! Columns of tables, and a hash of all besides heap bytes that can alter their COPY output.
 //!
 //! Logical content can change with no change to the heap: a renamed enum label, `ADD COLUMN … DEFAULT`, another base type
-//! of a domain, an upgraded extension. All of these are in the shape. What the shape can't hold (the text of `reg*` types
+//! of a domain, an upgraded extension, a column that was dropped and another made in its place under its name. All of these
+//! are in the shape. What the shape can't hold (the text of `reg*` types
 //! is a name looked up at output) makes a table one that is never skipped.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -14,7 +15,7 @@ use crate::manifest::Column;
 use crate::session::CANONICAL_SETTINGS;
 
 /// Version of what a shape is made of: shapes of different versions are never equal.
-const SHAPE_VERSION: u32 = 1;
+const SHAPE_VERSION: u32 = 2;
 
 /// `reg*` types and `aclitem`: regproc, regprocedure, regoper, regoperator, regclass, regtype, regrole, regnamespace,
 /// regconfig, regdictionary, regcollation, aclitem. Fixed in every version.
@@ -62,6 +63,7 @@ pub(crate) async fn shapes(
                 Column { name: get(&row, 1)?, type_name: get(&row, 2)? },
                 get(&row, 3)?,
                 get(&row, 4)?,
+                get(&row, 5)?,
                 &types,
             );
         }
@@ -101,7 +103,16 @@ impl Builder {
         self.hasher.update(text.as_bytes());
     }
 
-    fn column(&mut self, column: Column, type_oid: u32, missing: Option<String>, types: &Types) {
+    /// The number is never given twice, and says which of a row's values it is; a name can come back.
+    fn column(
+        &mut self,
+        column: Column,
+        type_oid: u32,
+        missing: Option<String>,
+        number: i16,
+        types: &Types,
+    ) {
+        self.text(&number.to_string());
         self.text(&column.name);
         self.text(&column.type_name);
         self.text(missing.as_deref().unwrap_or("\0none"));
@@ -181,7 +192,7 @@ async fn types(client: &Client, tables: &[u32]) -> Result<Types> {
         SELECT t.oid, concat_ws(' ', n.nspname, t.typname, t.typtype, t.typtypmod, \
             (SELECT string_agg(quote_literal(l.enumlabel), ',' ORDER BY l.enumsortorder) \
                FROM pg_enum l WHERE l.enumtypid = t.oid), \
-            (SELECT string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ',' ORDER BY a.attnum) \
+            (SELECT string_agg(a.attnum || ' ' || quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ',' ORDER BY a.attnum) \
                FROM pg_attribute a \
                WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped), \
             (SELECT e.extname || ' ' || e.extversion FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid \

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use coffer_engine::manifest::{Sequence, Table};
 use coffer_engine::{BackupOutcome, BackupRequest, Error, Monitor, Phase};
 use coffer_testkit::{PostgresOptions, PostgresServer, has_major};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::restore_support::{assert_same, dump_with};
@@ -197,4 +198,39 @@ async fn a_standby_that_is_promoted_meanwhile_gives_what_it_had() {
         let restored = f.restore(f.restore_request(&outcome.recovery_point_id, "copy")).await;
         assert!(restored.expect("a restore").proof.equal);
     }
+}
+
+/// Forwards its first connection to one port of this machine, and all later ones to another: an address that moves.
+async fn moving_address(first: u16, later: u16) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let mut target = first;
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = TcpStream::connect(("127.0.0.1", target)).await.expect("a server");
+            target = later;
+            tokio::spawn(async move {
+                drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+            });
+        }
+    });
+    port
+}
+
+/// Where the primary that was still answers, a backup must not say of the other's rows that they are its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_on_different_servers_make_no_backup() {
+    let f = primary(None).await;
+    f.sql("CREATE TABLE t AS SELECT i FROM generate_series(1, 1000) i");
+    let standby = standby_of(&f, &PostgresOptions::default());
+    standby.promote().expect("a promotion");
+    let of = async |first, later| {
+        let port = moving_address(first, later).await;
+        let source = f.source().with_address("127.0.0.1", port);
+        f.run(BackupRequest { source, ..f.request() }).await
+    };
+    let error = of(f.server.port(), standby.port()).await.expect_err("two servers");
+    assert!(matches!(error, Error::ConnectionLost { .. }) && error.is_transient(), "{error:?}");
+    assert!(f.repository.manifests().await.expect("a list").valid.is_empty());
+    of(standby.port(), standby.port()).await.expect("a backup of one server");
 }

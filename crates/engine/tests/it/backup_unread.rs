@@ -149,42 +149,6 @@ async fn every_change_is_read() {
     }
 }
 
-/// The heap is the same to the last byte, and the text is not.
-#[tokio::test]
-async fn the_shape_of_a_table_is_a_part_of_the_comparison() {
-    let f = Fixture::start().await;
-    f.sql(
-        "CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE TYPE pair AS (a int, b text); CREATE DOMAIN small AS int;
-         CREATE EXTENSION hstore VERSION '1.4';
-         CREATE TABLE named AS SELECT i FROM generate_series(1, 10) i;
-         CREATE TABLE t AS SELECT i, CASE WHEN i % 2 = 0 THEN 'sad' ELSE 'glad' END::mood AS mood, ARRAY['sad'::mood] AS moods,
-             ROW(i, 'b')::pair AS pair, i::small AS small, hstore('k', i::text) AS store, 'named'::regclass AS name, repeat('x', 50) AS pad,
-             'abc'::varchar(10) AS short
-           FROM generate_series(1, 3000) i;
-         CREATE TABLE u AS SELECT i, mood, pair, store, short, pad FROM t",
-    );
-    let mut previous = take(&f, None, unread()).await;
-    for (change, table, reason) in [
-        ("ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'", "public.u", "shape"),
-        ("ALTER TABLE u ADD COLUMN added int DEFAULT 7", "public.u", "shape"),
-        ("ALTER TABLE u DROP COLUMN added", "public.u", "shape"),
-        ("ALTER EXTENSION hstore UPDATE", "public.u", "shape"),
-        ("ALTER TABLE u ALTER COLUMN short TYPE varchar(20)", "public.u", "shape"),
-        ("ALTER TYPE pair ADD ATTRIBUTE c int", "public.u", "shape"),
-        // Text that is looked up when it is written is never taken over.
-        ("ALTER TABLE named RENAME TO renamed", "public.t", "names_looked_up"),
-    ] {
-        f.sql(change);
-        let (taken, is_true) = after(&f, &previous, unread()).await;
-        assert!(is_true, "{change}");
-        assert_eq!(reading(&f, &taken, table).await.reason.as_deref(), Some(reason), "{change}");
-        assert_eq!(full_read(&taken), None, "{change}");
-        previous = taken;
-    }
-    // And the one that nothing was done to is taken over all the while.
-    assert!(reading(&f, &previous, "public.u").await.taken_over > 0);
-}
-
 pub(crate) async fn session(f: &Fixture) -> tokio_postgres::Client {
     let (client, connection) =
         tokio_postgres::connect(&f.server.uri(DATABASE), NoTls).await.expect("a session");

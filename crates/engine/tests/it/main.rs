@@ -12,6 +12,7 @@ mod backup_reports;
 mod backup_standby;
 mod backup_unread;
 mod backup_unread_random;
+mod backup_unread_shape;
 mod backup_wal_summaries;
 mod backup_writers;
 mod check;
