@@ -34,6 +34,7 @@ pub mod proof;
 pub mod restore;
 mod root;
 pub mod row_hash;
+mod running;
 pub mod selection;
 pub mod session;
 mod span;

@@ -153,9 +153,9 @@ async fn restore_and_name(
     cancel: CancellationToken,
 ) -> Result<RestoreOutcome> {
     let (context, restored) = restore_unnamed(request, repository, monitor, &cancel).await?;
-    // From here on it is too late to cancel: the name is given or it is not.
+    // From here on it is too late to cancel, unless others are in the way: the name is given or it is not.
     let named = match restored {
-        Ok(proof) => context.give_name().traced(span!("name")).await.map(|()| proof),
+        Ok(proof) => context.give_name(&cancel).traced(span!("name")).await.map(|()| proof),
         Err(error) => Err(error),
     };
     match named {
@@ -192,14 +192,20 @@ pub(crate) async fn prove_and_drop(
 /// # Errors
 /// Of what comes before the first write; what comes after is the second of the pair.
 async fn restore_unnamed(
-    request: RestoreRequest,
+    mut request: RestoreRequest,
     repository: &Repository,
     monitor: Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<(Arc<Context>, Result<Proof>)> {
+    request.target = request.target.for_run();
+    let running = request.target.running().clone();
     let prepare = Context::prepare(request, repository, monitor);
     let prepare = Box::pin(prepare.traced(span!("check")));
-    let (context, toc) = unless_cancelled(cancel, prepare).await?;
+    let prepared = unless_cancelled(cancel, prepare).await;
+    if prepared.is_err() {
+        running.ended().await;
+    }
+    let (context, toc) = prepared?;
     let restored = unless_cancelled(cancel, Box::pin(Arc::clone(&context).restore(toc))).await;
     Ok((context, restored))
 }

@@ -147,7 +147,6 @@ async fn collect(
 /// Reads ranges in a session of its own until there are none.
 async fn work(context: Arc<Context>, jobs: Jobs, done: mpsc::Sender<Done>) -> Result<()> {
     let connection = session::open(&context.source).await?;
-    context.cancellers.add(&connection);
     import_snapshot(&connection, &context.hold.snapshot_name).await?;
     prefer_the_index(&connection).await?;
     let mut stream = context.writer.stream();

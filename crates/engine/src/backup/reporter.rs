@@ -1,14 +1,9 @@
-//! Progress of one backup, and the sessions to cancel when it is stopped.
+//! Progress of one backup.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use crate::connect::{Canceller, Connection};
 use crate::monitor::{Counters, Monitor, Phase};
-
-/// Time given to the server to take a request to cancel.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Shared by everything that works for one backup.
 #[derive(Clone)]
@@ -57,30 +52,5 @@ impl Reporter {
         }
         progress.current = current;
         self.monitor.report(&progress);
-    }
-}
-
-/// Cancellers of all sessions of a run.
-#[derive(Clone, Default)]
-pub(super) struct Cancellers(Arc<Mutex<Vec<Canceller>>>);
-
-impl Cancellers {
-    pub(super) fn add(&self, connection: &Connection) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(connection.canceller());
-    }
-
-    /// All of them have ended.
-    pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// Asks the server to stop all of them. A session that is gone already is nothing to worry about.
-    pub(super) async fn cancel_all(&self) {
-        let cancellers =
-            std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let all = futures::future::join_all(cancellers.iter().map(Canceller::cancel));
-        if tokio::time::timeout(CANCEL_TIMEOUT, all).await.is_err() {
-            tracing::debug!("the server did not take all requests to cancel in time");
-        }
     }
 }

@@ -17,7 +17,7 @@ use coffer_store::{ChunkKind, Lease, Repository};
 use self::taken::{Taken, Whole, renamed};
 use self::tally::Tally;
 use super::previous::Base;
-use super::reporter::{Cancellers, Reporter};
+use super::reporter::Reporter;
 use super::run::Run;
 use super::writers::Writers;
 use super::{BackupOutcome, BackupRequest, lists, seal};
@@ -46,7 +46,6 @@ pub(super) struct ServerRun {
     repository: Repository,
     lease: Lease,
     monitor: Arc<Tally>,
-    cancellers: Cancellers,
 }
 
 /// Roots of the databases of the previous recovery point, by oid.
@@ -59,14 +58,12 @@ impl ServerRun {
         repository: &Repository,
         lease: &Lease,
         monitor: Arc<dyn Monitor>,
-        cancellers: Cancellers,
     ) -> Self {
         Self {
             request,
             repository: repository.clone(),
             lease: lease.clone(),
             monitor: Arc::new(Tally::new(monitor)),
-            cancellers,
         }
     }
 
@@ -137,7 +134,6 @@ impl ServerRun {
         for _ in 0..=RENAMES_MAX {
             self.monitor.begin(&name);
             let read = self.read(&name, base.clone(), writers).await;
-            self.cancellers.forget();
             match read {
                 Ok(manifest) if manifest.source.database_oid == oid => {
                     return self.keep(manifest, writers, taken).await.map_err(in_database(&name));
@@ -181,7 +177,6 @@ impl ServerRun {
             repository: self.repository.clone(),
             base: Base::OfServer(base),
             reporter: Reporter::new(Arc::clone(&self.monitor) as _),
-            cancellers: self.cancellers.clone(),
         };
         run.read(writers).await
     }
@@ -284,9 +279,7 @@ impl ServerRun {
 
     /// A short session in no database in particular: one that was held meanwhile would be in somebody's way.
     async fn session(&self) -> Result<Connection> {
-        let session = open_maintenance(self.source()).await?;
-        self.cancellers.add(&session);
-        Ok(session)
+        open_maintenance(self.source()).await
     }
 
     async fn name_now(&self, oid: u32) -> Result<Option<String>> {
