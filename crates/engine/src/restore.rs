@@ -11,6 +11,7 @@
 pub(crate) mod acl;
 pub(crate) mod compare;
 mod context;
+pub(crate) mod expected;
 mod finish;
 mod identity;
 mod large_objects;
@@ -19,6 +20,7 @@ mod load;
 mod owners;
 mod pg_restore_log;
 mod positions;
+mod post_data;
 mod preflight;
 mod prove;
 pub(crate) mod ranges;
@@ -220,6 +222,7 @@ impl Context {
             Ok::<_, Error>(roles)
         };
         let roles = making.traced(span!("create_database")).await?;
+        let indexes = post_data::indexes(&toc);
         let archive = self.archive_for(toc, &roles)?;
         self.report(Phase::PreData, None);
         self.run_pg_restore(&archive, schema::Part::PreData).traced(span!("pre_data")).await?;
@@ -227,8 +230,7 @@ impl Context {
         let loaded = Arc::clone(&self).load_rows().traced(span!("tables")).await?;
         self.set_positions().await?;
         self.load_large_objects(roles).traced(span!("large_objects")).await?;
-        self.report(Phase::PostData, None);
-        self.run_pg_restore(&archive, schema::Part::PostData).traced(span!("post_data")).await?;
+        self.make_post_data(&archive, indexes).traced(span!("post_data")).await?;
         self.name_invalid_indexes().await?;
         drop(archive);
         self.report(Phase::Refresh, None);

@@ -205,7 +205,7 @@ struct RangeWriter<'a> {
 
 impl RangeWriter<'_> {
     fn report(&mut self) {
-        self.context.reporter.add(std::mem::take(&mut self.unreported), 0, 0);
+        self.context.reporter.add_bytes(std::mem::take(&mut self.unreported));
         self.context.reporter.report(Phase::LargeObjects, None);
     }
 

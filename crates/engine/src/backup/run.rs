@@ -81,8 +81,7 @@ impl Context {
 
     /// Counts it as done.
     pub(super) fn tell_taken_over(&self, job: &Job, range: &Range) {
-        let is_last = job.end_block.is_none();
-        self.reporter.add(range.content.text_bytes, range.content.rows, u64::from(is_last));
+        self.reporter.range_taken_over(job.done(range.content));
         self.reporter.report(Phase::Data, Some(job.table.facts.display_name()));
     }
 }
@@ -278,7 +277,7 @@ impl Run {
         let free = session::open(&self.request.source).await?;
         check::refuse_pooler(&free).await?;
         let (server, report) = check::check_session(&free, &self.request.tools).await?;
-        self.reporter.set_totals(server.database_bytes, report.tables);
+        self.reporter.expect(server.database_bytes, report.tables, 0);
         Ok(Examined { free, server, report })
     }
 

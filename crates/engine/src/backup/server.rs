@@ -76,7 +76,7 @@ impl ServerRun {
         let mut bases = self.bases(&mut taken).await;
         let mut writers = Writers::new(&self.repository, &self.lease, &self.request.options);
         self.databases(databases, &mut bases, &mut writers, &mut taken).await?;
-        self.monitor.begin("the server");
+        self.monitor.begin("the server", Some(0));
         let mut whole = taken.finish()?;
         let of_databases = std::mem::take(&mut whole.of_databases);
         let manifest = self.root(&mut writers, whole, roles_before).await?;
@@ -106,10 +106,11 @@ impl ServerRun {
     ) -> Result<()> {
         for _ in 0..PASSES_MAX {
             let mut found_new = false;
-            for database in &listed.to_read {
+            for (index, database) in listed.to_read.iter().enumerate() {
                 if taken.begin(database.oid)? {
                     found_new = true;
-                    let reading = self.database(database, bases, writers, taken);
+                    let to_come = listed.bytes_after(index);
+                    let reading = self.database(database, to_come, bases, writers, taken);
                     reading.traced(span!("database")).await?;
                 }
             }
@@ -125,6 +126,7 @@ impl ServerRun {
     async fn database(
         &self,
         listed: &Listed,
+        bytes_to_come: Option<u64>,
         bases: &mut Bases,
         writers: &mut Writers,
         taken: &mut Taken,
@@ -132,7 +134,7 @@ impl ServerRun {
         let Listed { oid, mut name } = listed.clone();
         let base = bases.0.remove(&oid);
         for _ in 0..=RENAMES_MAX {
-            self.monitor.begin(&name);
+            self.monitor.begin(&name, bytes_to_come);
             let read = self.read(&name, base.clone(), writers).await;
             match read {
                 Ok(manifest) if manifest.source.database_oid == oid => {
