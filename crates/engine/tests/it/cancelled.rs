@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coffer_engine::{BackupRequest, Error, Monitor, Phase, SilentMonitor, backup};
+use coffer_engine::{
+    BackupRequest, Error, Monitor, Phase, SilentMonitor, backup, restore_database,
+};
 use coffer_store::create_location;
 use coffer_testkit::{FailingStore, Fault, StoreOperation, wait_until};
 use tokio_util::sync::CancellationToken;
@@ -263,6 +265,30 @@ async fn a_restore_that_builds_indexes() {
     let building = "SELECT count(*) > 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND state = 'active'";
     let building = (f.psql(), building.to_owned());
     f.cancelled_restore("restore, building indexes", &point, building).await;
+}
+
+/// Storage that does not answer while rows are loaded from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_whose_download_stalls() {
+    let f = Fixture::start().await;
+    f.sql("CREATE TABLE t AS SELECT i, md5(i::text) AS t FROM generate_series(1, 50000) i");
+    let url = format!("file://{}/store", f.directory.path().display());
+    let failing = FailingStore::new(create_location(&url).unwrap());
+    let store: Arc<dyn coffer_store::ObjectStore> = Arc::<FailingStore>::clone(&failing);
+    let (repository, lease) = repository_over(&store).await;
+    let (request, silent) = (f.request(), Arc::new(SilentMonitor));
+    let taken =
+        backup(request, &repository, &lease, silent, CancellationToken::new()).await.unwrap();
+    let (cancel, stalls) = (CancellationToken::new(), Arc::clone(&failing));
+    let fails = Arc::clone(&failing);
+    let monitor =
+        OnPhase::new(Phase::Load, move || fails.fail_from(StoreOperation::Get, 1, Fault::Stall));
+    let cancelled = cancel_if("the download", cancel.clone(), move || Ok(stalls.stalled() > 0));
+    let request = f.restore_request(&taken.recovery_point_id, "copy");
+    let error =
+        restore_database(request, &repository, Arc::new(monitor), cancel).await.unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error:?}");
+    f.nothing_is_left("restore, download stalled", cancelled).await;
 }
 
 /// The server makes the database all the same if it is not stopped: whoever drops it before that drops nothing.
