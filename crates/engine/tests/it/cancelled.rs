@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coffer_engine::{
-    BackupRequest, Error, Monitor, Phase, SilentMonitor, backup, restore_database,
+    BackupRequest, Error, Monitor, Phase, Progress, SilentMonitor, backup, restore_database,
 };
 use coffer_store::create_location;
 use coffer_testkit::{FailingStore, Fault, StoreOperation, wait_until};
@@ -197,6 +197,36 @@ async fn a_backup_at_a_slow_row() {
     );
     let copying = f.at("COPY%config%");
     f.cancelled_backup("backup, one slow row", f.request(), Arc::new(SilentMonitor), copying).await;
+}
+
+/// Rows come as fast as the server sends them, and some are large: what is under way then is let go of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_at_full_speed() {
+    /// Cancels when enough was read, and remembers when that was.
+    struct Enough(CancellationToken, tokio::sync::watch::Sender<Option<Instant>>);
+    impl Monitor for Enough {
+        fn report(&self, progress: &Progress) {
+            if progress.phase == Phase::Data
+                && progress.bytes_done > 20_000_000
+                && !self.0.is_cancelled()
+            {
+                self.1.send_replace(Some(Instant::now()));
+                self.0.cancel();
+            }
+        }
+    }
+    let f = Fixture::start().await;
+    f.sql(
+        "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 20) AS t FROM generate_series(1, 200000) i;
+         CREATE TABLE wide AS SELECT i, repeat(md5(i::text), 2000000) AS t FROM generate_series(1, 4) i",
+    );
+    let cancel = CancellationToken::new();
+    let (sender, receiver) = tokio::sync::watch::channel(None);
+    let monitor = Arc::new(Enough(cancel.clone(), sender));
+    let error = f.run_with(f.request(), monitor, cancel).await.unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error:?}");
+    let cancelled = tokio::spawn(async move { receiver.borrow().expect("it was cancelled") });
+    f.nothing_is_left("backup, at full speed", cancelled).await;
 }
 
 /// The first pack, one in the middle, and all until only the manifest is missing.
