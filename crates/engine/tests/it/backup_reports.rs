@@ -17,13 +17,17 @@ struct Seen(std::sync::Mutex<Vec<Progress>>);
 
 impl Monitor for Seen {
     fn report(&self, progress: &Progress) {
-        self.0.lock().unwrap().push(progress.clone());
+        self.0.lock().expect("no panic before").push(progress.clone());
     }
 }
 
 impl Seen {
+    fn monitor(self: &Arc<Self>) -> Arc<dyn Monitor> {
+        Arc::<Self>::clone(self)
+    }
+
     fn of(&self, phase: Phase) -> Vec<Progress> {
-        let seen = self.0.lock().unwrap();
+        let seen = self.0.lock().expect("no panic before");
         seen.iter().filter(|progress| progress.phase == phase).cloned().collect()
     }
 }
@@ -66,7 +70,7 @@ async fn the_whole_is_known_before_its_end_and_what_was_not_read_is_told_apart()
         request
     };
     let (seen, cancel) = (Arc::new(Seen::default()), CancellationToken::new());
-    let first = f.run_with(request(&f, None), seen.clone(), cancel.clone()).await.unwrap();
+    let first = f.run_with(request(&f, None), seen.monitor(), cancel.clone()).await.unwrap();
     let text = first.totals.content.text_bytes;
     let disk: u64 = f.sql("SELECT pg_table_size('a')").parse().unwrap();
     assert!(disk > 5 * text, "{disk} {text}");
@@ -78,7 +82,7 @@ async fn the_whole_is_known_before_its_end_and_what_was_not_read_is_told_apart()
     // Nothing changed: all of it is taken over.
     let seen = Arc::new(Seen::default());
     let previous = Some(first.recovery_point_id);
-    let second = f.run_with(request(&f, previous), seen.clone(), cancel).await.unwrap();
+    let second = f.run_with(request(&f, previous), seen.monitor(), cancel).await.unwrap();
     assert_eq!(second.totals.ranges_skipped, second.totals.ranges, "{:?}", second.totals);
     let last = seen.of(Phase::Done).pop().unwrap();
     assert_eq!((last.bytes_done, last.bytes_taken_over), (text, text));
@@ -100,7 +104,7 @@ async fn restores_tell_what_they_load_build_and_compare() {
     let bytes = outcome.totals.content.text_bytes + 5;
     let seen = Arc::new(Seen::default());
     let request = f.restore_request(&outcome.recovery_point_id, "copy");
-    f.restore_with(request, seen.clone(), CancellationToken::new()).await.unwrap();
+    f.restore_with(request, seen.monitor(), CancellationToken::new()).await.unwrap();
     let load = seen.of(Phase::Load).pop().unwrap();
     assert_eq!((load.bytes_done, load.bytes_total), (bytes, Some(bytes)));
     let built = seen.of(Phase::PostData);
@@ -119,7 +123,7 @@ async fn restores_tell_what_they_load_build_and_compare() {
         selection: Selection::default(),
         role_map: RoleMap::default(),
     };
-    restore_files(request, &f.repository, seen.clone(), CancellationToken::new()).await.unwrap();
+    restore_files(request, &f.repository, seen.monitor(), CancellationToken::new()).await.unwrap();
     let last = seen.of(Phase::Files).pop().unwrap();
     assert_eq!((last.bytes_done, last.bytes_total), (bytes, Some(bytes)));
 }

@@ -41,7 +41,7 @@ fn cancel_if(
     mut condition: impl FnMut() -> anyhow::Result<bool> + Send + 'static,
 ) -> tokio::task::JoinHandle<Instant> {
     tokio::task::spawn_blocking(move || {
-        wait_until(what, BEGUN_WITHIN, || Ok(condition()?.then_some(()))).unwrap();
+        wait_until(what, BEGUN_WITHIN, || Ok(condition()?.then_some(()))).expect(what);
         let now = Instant::now();
         cancel.cancel();
         now
@@ -58,24 +58,28 @@ impl Fixture {
         (self.psql(), query)
     }
 
-    /// That nothing of a cancelled run is left, which ended just now.
-    async fn nothing_is_left(&self, what: &str, cancelled: tokio::task::JoinHandle<Instant>) {
-        let taken = cancelled.await.unwrap().elapsed();
-        println!("{what}: ended {taken:?} after it was cancelled");
+    /// That nothing of a cancelled run is left, which ended just now; how long that took.
+    async fn nothing_is_left(
+        &self,
+        what: &str,
+        cancelled: tokio::task::JoinHandle<Instant>,
+    ) -> Duration {
+        let taken = cancelled.await.expect(what).elapsed();
         assert!(taken < ENDED_WITHIN, "{what}: {taken:?}");
         // The server's process for a session outlives its connection for a moment.
         let gone = || Ok((self.psql().run(SESSIONS)? == "0").then_some(()));
-        wait_until("end of all sessions", Duration::from_secs(2), gone).unwrap();
+        wait_until("end of all sessions", Duration::from_secs(2), gone).expect(what);
         assert_eq!(self.tools_that_run(), Vec::<String>::new(), "{what}");
-        assert!(!self.server.databases().unwrap().contains(&TEMPORARY.to_owned()), "{what}");
-        let valid = self.repository.manifests().await.unwrap().valid;
+        assert!(!self.server.databases().expect(what).contains(&TEMPORARY.to_owned()), "{what}");
+        let valid = self.repository.manifests().await.expect(what).valid;
         assert!(valid.len() <= 1, "{what}: {valid:?}");
+        taken
     }
 
     /// Command lines of living processes that name this test's directory.
     fn tools_that_run(&self) -> Vec<String> {
-        let directory = self.directory.path().to_str().unwrap();
-        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let directory = self.directory.path().to_str().expect("UTF-8");
+        let processes = std::fs::read_dir("/proc").expect("processes").flatten();
         processes
             .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
             .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
@@ -89,12 +93,12 @@ impl Fixture {
         request: BackupRequest,
         monitor: Arc<dyn Monitor>,
         (psql, query): (Psql, String),
-    ) {
+    ) -> Duration {
         let cancel = CancellationToken::new();
         let cancelled = cancel_when(what, psql, query, cancel.clone());
-        let error = self.run_with(request, monitor, cancel).await.unwrap_err();
+        let error = self.run_with(request, monitor, cancel).await.expect_err(what);
         assert!(matches!(error, Error::Cancelled), "{what}: {error:?}");
-        self.nothing_is_left(what, cancelled).await;
+        self.nothing_is_left(what, cancelled).await
     }
 
     async fn cancelled_restore(
@@ -102,13 +106,14 @@ impl Fixture {
         what: &'static str,
         point: &str,
         (psql, query): (Psql, String),
-    ) {
+    ) -> Duration {
         let cancel = CancellationToken::new();
         let cancelled = cancel_when(what, psql, query, cancel.clone());
         let request = self.restore_request(point, "copy");
-        let error = self.restore_with(request, Arc::new(SilentMonitor), cancel).await.unwrap_err();
+        let error =
+            self.restore_with(request, Arc::new(SilentMonitor), cancel).await.expect_err(what);
         assert!(matches!(error, Error::Cancelled), "{what}: {error:?}");
-        self.nothing_is_left(what, cancelled).await;
+        self.nothing_is_left(what, cancelled).await
     }
 
     /// A request that waits for locks longer than the test lasts.
@@ -131,8 +136,8 @@ impl Blocker {
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::null())
             .spawn()
-            .unwrap();
-        writeln!(child.stdin.as_mut().unwrap(), "{sql}").unwrap();
+            .expect("psql");
+        writeln!(child.stdin.as_mut().expect("its input"), "{sql}").expect("a statement");
         Self(child)
     }
 }
@@ -155,8 +160,15 @@ async fn a_backup_that_waits_for_a_lock() {
     };
     wait_until("the lock", BEGUN_WITHIN, locked).unwrap();
     let waiting = f.at("LOCK TABLE%");
-    f.cancelled_backup("backup, waiting for a lock", f.patient(), Arc::new(SilentMonitor), waiting)
+    let taken = f
+        .cancelled_backup(
+            "backup, waiting for a lock",
+            f.patient(),
+            Arc::new(SilentMonitor),
+            waiting,
+        )
         .await;
+    println!("ended {taken:?} after it was cancelled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +191,10 @@ async fn a_backup_whose_pg_dump_waits() {
     });
     let waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'coffer' AND wait_event_type = 'Lock'";
     let waiting = (f.psql(), waiting.to_owned());
-    f.cancelled_backup("backup, pg_dump waiting", f.patient(), Arc::new(monitor), waiting).await;
+    let taken = f
+        .cancelled_backup("backup, pg_dump waiting", f.patient(), Arc::new(monitor), waiting)
+        .await;
+    println!("ended {taken:?} after it was cancelled");
     // Who stood in line goes on at once.
     let altered = blocker.lock().unwrap().take().unwrap().wait().unwrap();
     assert!(altered.success());
@@ -196,7 +211,10 @@ async fn a_backup_at_a_slow_row() {
            extcondition = ARRAY['WHERE public.slow(i) <> '''''] WHERE extname = 'hstore'",
     );
     let copying = f.at("COPY%config%");
-    f.cancelled_backup("backup, one slow row", f.request(), Arc::new(SilentMonitor), copying).await;
+    let taken = f
+        .cancelled_backup("backup, one slow row", f.request(), Arc::new(SilentMonitor), copying)
+        .await;
+    println!("ended {taken:?} after it was cancelled");
 }
 
 /// Rows come as fast as the server sends them, and some are large: what is under way then is let go of.
@@ -226,7 +244,8 @@ async fn a_backup_at_full_speed() {
     let error = f.run_with(f.request(), monitor, cancel).await.unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error:?}");
     let cancelled = tokio::spawn(async move { receiver.borrow().expect("it was cancelled") });
-    f.nothing_is_left("backup, at full speed", cancelled).await;
+    let taken = f.nothing_is_left("backup, at full speed", cancelled).await;
+    println!("ended {taken:?} after it was cancelled");
 }
 
 /// The first pack, one in the middle, and all until only the manifest is missing.
@@ -261,7 +280,8 @@ async fn a_backup_whose_upload_stalls() {
         let given_up = || Ok((failing.stalled() == 0).then_some(()));
         wait_until("end of the upload", ENDED_WITHIN, given_up).unwrap();
         failing.heal();
-        f.nothing_is_left("backup, upload stalled", cancelled).await;
+        let taken = f.nothing_is_left("backup, upload stalled", cancelled).await;
+        println!("ended {taken:?} after it was cancelled");
         assert_eq!(repository.manifests().await.unwrap().valid.len(), 1);
     }
     f.run(f.request()).await.unwrap();
@@ -284,7 +304,8 @@ const SLEEPS: &str = "BEGIN PERFORM pg_sleep(300); RETURN $1; END";
 async fn a_restore_that_loads_slowly() {
     let table = "CREATE TABLE t (i int CHECK (public.slow(i) > 0)); INSERT INTO t VALUES (1), (2)";
     let (f, point) = slow_to_restore(table, SLEEPS).await;
-    f.cancelled_restore("restore, loading", &point, f.at("COPY%")).await;
+    let taken = f.cancelled_restore("restore, loading", &point, f.at("COPY%")).await;
+    println!("ended {taken:?} after it was cancelled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,7 +315,8 @@ async fn a_restore_that_builds_indexes() {
     let (f, point) = slow_to_restore(tables, SLEEPS).await;
     let building = "SELECT count(*) > 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%' AND state = 'active'";
     let building = (f.psql(), building.to_owned());
-    f.cancelled_restore("restore, building indexes", &point, building).await;
+    let taken = f.cancelled_restore("restore, building indexes", &point, building).await;
+    println!("ended {taken:?} after it was cancelled");
 }
 
 /// Storage that does not answer while rows are loaded from it.
@@ -318,7 +340,8 @@ async fn a_restore_whose_download_stalls() {
     let error =
         restore_database(request, &repository, Arc::new(monitor), cancel).await.unwrap_err();
     assert!(matches!(error, Error::Cancelled), "{error:?}");
-    f.nothing_is_left("restore, download stalled", cancelled).await;
+    let taken = f.nothing_is_left("restore, download stalled", cancelled).await;
+    println!("ended {taken:?} after it was cancelled");
 }
 
 /// The server makes the database all the same if it is not stopped: whoever drops it before that drops nothing.
@@ -340,5 +363,6 @@ async fn a_restore_that_makes_its_database() {
     let error = f.restore_with(request, Arc::new(SilentMonitor), cancel).await.unwrap_err();
     drop(blocker);
     assert!(matches!(error, Error::Cancelled), "{error:?}");
-    f.nothing_is_left("restore, making the database", cancelled).await;
+    let taken = f.nothing_is_left("restore, making the database", cancelled).await;
+    println!("ended {taken:?} after it was cancelled");
 }
