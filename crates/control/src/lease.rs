@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use coffer_store::{Error, Lease, LeasePurpose, Repository};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::clock::Clock;
 
@@ -19,6 +20,8 @@ const LEASE_RENEWAL: Duration = Duration::from_secs(15);
 pub const LEASE_PATIENCE: Duration = Duration::from_secs(90);
 /// How often such a one looks.
 const LEASE_POLL: Duration = Duration::from_millis(250);
+/// How long somebody who was asked to stop waits for a storage that does not answer.
+const STOPPED_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Who wants the lease, and what for.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +51,8 @@ pub async fn with_lease<T, W: Future<Output = T>>(
 ) -> Result<T, Error> {
     let lease = acquire(repository, claim, clock, stop).await?;
     // Both are polled together: the work goes on while a renewal is on its way. A renewal that has begun is waited for,
-    // since one that was given up could have written its record and not know it.
+    // since one that was given up could have written its record and not know it; but not by who was asked to stop, who only
+    // gives the lease back after it, under a number of its own.
     let over = CancellationToken::new();
     let working = async {
         let done = work(lease.clone()).await;
@@ -59,10 +63,34 @@ pub async fn with_lease<T, W: Future<Output = T>>(
     if let Some(error) = lost {
         return Err(error);
     }
-    if let Err(error) = repository.release_lease(lease).await {
-        tracing::warn!(%error, "the lease of a repository could not be given back; it will run out");
-    }
+    let place = repository.clone();
+    let giving_back = async move {
+        if let Err(error) = place.release_lease(lease).await {
+            tracing::warn!(%error, "the lease of a repository could not be given back; it will run out");
+        }
+    };
+    tidy_up(stop, giving_back).await;
     Ok(done)
+}
+
+/// Returns some time after the stop.
+pub(crate) async fn stopped_long_enough(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(STOPPED_PATIENCE).await;
+}
+
+/// Does what is left to do at a storage. Who was asked to stop does not wait long for it: then it goes on by itself.
+pub(crate) async fn tidy_up(
+    stop: &CancellationToken,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    let mut work = tokio::spawn(work.in_current_span());
+    tokio::select! {
+        _done = &mut work => {}
+        () = stopped_long_enough(stop) => {
+            tracing::warn!("the storage does not answer; what is left to do there is done when it does");
+        }
+    }
 }
 
 /// Takes the lease, waiting for it; nobody renews it.
@@ -79,7 +107,26 @@ pub(crate) async fn acquire(
     let until = tokio::time::Instant::now() + patience;
     loop {
         let now_ms = clock.now_ms();
-        let acquired = repository.acquire_lease_above(holder, purpose, now_ms, ttl_ms, above).await;
+        let (place, owner) = (repository.clone(), holder.to_owned());
+        let taking =
+            async move { place.acquire_lease_above(&owner, purpose, now_ms, ttl_ms, above).await };
+        let mut taking = tokio::spawn(taking.in_current_span());
+        let acquired = tokio::select! {
+            acquired = &mut taking => acquired,
+            () = stopped_long_enough(stop) => {
+                // Should it be taken after all, it is given back.
+                let place = repository.clone();
+                tokio::spawn(async move {
+                    if let Ok(Ok(lease)) = taking.await {
+                        let _runs_out = place.release_lease(lease).await;
+                    }
+                });
+                let expires_at_ms = now_ms.saturating_add(ttl_ms);
+                return Err(Error::LeaseHeld { holder: holder.to_owned(), expires_at_ms });
+            }
+        };
+        let acquired =
+            acquired.unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()));
         let error = match acquired {
             Err(error @ Error::LeaseHeld { .. }) => error,
             acquired => return acquired,
@@ -114,7 +161,15 @@ async fn keep(
         }
         let begun = tokio::time::Instant::now();
         let renewed = repository.renew_lease(lease, clock.now_ms());
-        let error = match tokio::time::timeout_at(held_until, renewed).await {
+        let needless = async {
+            over.cancelled().await;
+            stopped_long_enough(stop).await;
+        };
+        let renewed = tokio::select! {
+            renewed = tokio::time::timeout_at(held_until, renewed) => renewed,
+            () = needless => return None,
+        };
+        let error = match renewed {
             Ok(Ok(())) => {
                 held_until = begun + LEASE;
                 continue;

@@ -7,6 +7,7 @@ use coffer_store::{Error, Pin, Repository};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::lease::{stopped_long_enough, tidy_up};
 
 /// How long a pin holds without being renewed.
 const PIN: Duration = Duration::from_secs(300);
@@ -27,7 +28,12 @@ pub(crate) async fn while_pinned<T>(
     work: impl Future<Output = T>,
 ) -> Result<(T, Option<Error>), Error> {
     let ttl_ms = u64::try_from(PIN.as_millis()).unwrap_or(u64::MAX);
-    let pin = repository.pin(recovery_point_id, holder, clock.now_ms(), ttl_ms).await?;
+    let pin = tokio::select! {
+        pin = repository.pin(recovery_point_id, holder, clock.now_ms(), ttl_ms) => pin?,
+        () = stopped_long_enough(stop) => {
+            return Err(Error::PinLost { recovery_point_id: recovery_point_id.to_owned() });
+        }
+    };
     // Both are polled together, and a renewal that has begun is waited for: as with a lease.
     let over = CancellationToken::new();
     let working = async {
@@ -36,9 +42,13 @@ pub(crate) async fn while_pinned<T>(
         done
     };
     let (done, lost) = tokio::join!(working, keep(repository, &pin, clock, &over, stop));
-    if let Err(error) = repository.release_pin(pin).await {
-        tracing::warn!(%error, "the pin of a recovery point could not be given back; it will run out");
-    }
+    let place = repository.clone();
+    let giving_back = async move {
+        if let Err(error) = place.release_pin(pin).await {
+            tracing::warn!(%error, "the pin of a recovery point could not be given back; it will run out");
+        }
+    };
+    tidy_up(stop, giving_back).await;
     Ok((done, lost))
 }
 
@@ -59,7 +69,15 @@ async fn keep(
             () = over.cancelled() => return None,
             _ = renewal.tick() => {}
         }
-        match repository.renew_pin(pin, clock.now_ms()).await {
+        let needless = async {
+            over.cancelled().await;
+            stopped_long_enough(stop).await;
+        };
+        let renewed = tokio::select! {
+            renewed = repository.renew_pin(pin, clock.now_ms()) => renewed,
+            () = needless => return None,
+        };
+        match renewed {
             Ok(()) => {}
             Err(error @ Error::PinLost { .. }) => {
                 stop.cancel();

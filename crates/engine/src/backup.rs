@@ -45,6 +45,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Totals, Warning};
 use crate::monitor::{Monitor, Phase};
 use crate::row_hash::RowHash;
+use crate::running::Running;
 use crate::span::{Traced as _, span};
 use crate::tools::Tools;
 
@@ -197,14 +198,15 @@ pub struct BackupOutcome {
 
 /// Takes a backup. The lease must be of this repository, and the caller renews it meanwhile.
 ///
-/// When `cancel` fires, the server is asked to stop what it runs for this backup, and [`Error::Cancelled`] comes back
-/// within seconds. Whatever was stored by then is found again by the next backup. While the manifest is being written it
-/// is too late: the outcome is that of the backup, so that [`Error::Cancelled`] always means that there is none.
+/// When `cancel` fires, the server is asked to stop what it runs for this backup, the tool is ended, and [`Error::Cancelled`] comes
+/// back when both are gone, as after any other failure: well within a second, where the server answers. Packs that were stored
+/// by then are found again by the next backup. While the manifest is being written it is too late: the outcome is that of the
+/// backup, so that [`Error::Cancelled`] always means that there is none.
 ///
 /// # Errors
 /// Any but those of a restore. Nothing is sealed then, and no lock or snapshot is left behind.
 pub async fn backup(
-    request: BackupRequest,
+    mut request: BackupRequest,
     repository: &Repository,
     lease: &Lease,
     monitor: Arc<dyn Monitor>,
@@ -212,19 +214,19 @@ pub async fn backup(
 ) -> Result<BackupOutcome> {
     validate(&request)?;
     let span = span!("backup", recovery_point = request.recovery_point_id);
-    let (cancellers, sealing) = (reporter::Cancellers::default(), Arc::default());
+    request.source = request.source.for_run();
+    let (running, sealing) = (request.source.running().clone(), AtomicBool::new(false));
     let taking = take_database(
         run::Run {
             request,
             repository: repository.clone(),
             base: previous::Base::RecoveryPoint,
             reporter: reporter::Reporter::new(monitor),
-            cancellers: cancellers.clone(),
         },
         lease,
         &sealing,
     );
-    unless_cancelled(cancel, &sealing, cancellers, Box::pin(taking.traced(span))).await
+    unless_cancelled(cancel, &sealing, &running, Box::pin(taking.traced(span))).await
 }
 
 /// Takes a backup of a whole server: every database that allows connections and is no template, but those that services keep
@@ -235,7 +237,7 @@ pub async fn backup(
 /// # Errors
 /// As [`backup`]; what concerns one database is [`Error::InDatabase`].
 pub async fn backup_server(
-    request: BackupRequest,
+    mut request: BackupRequest,
     repository: &Repository,
     lease: &Lease,
     monitor: Arc<dyn Monitor>,
@@ -243,31 +245,36 @@ pub async fn backup_server(
 ) -> Result<BackupOutcome> {
     validate(&request)?;
     let span = span!("backup", recovery_point = request.recovery_point_id);
-    let (cancellers, sealing) = (reporter::Cancellers::default(), Arc::default());
-    let run = server::ServerRun::new(request, repository, lease, monitor, cancellers.clone());
+    request.source = request.source.for_run();
+    let (running, sealing) = (request.source.running().clone(), AtomicBool::new(false));
+    let run = server::ServerRun::new(request, repository, lease, monitor);
     let taking = run.take(&sealing).traced(span);
-    unless_cancelled(cancel, &sealing, cancellers, Box::pin(taking)).await
+    unless_cancelled(cancel, &sealing, &running, Box::pin(taking)).await
 }
 
-/// The work's outcome, unless the caller cancels while there is still time.
+/// The work's outcome, unless the caller cancels while there is still time. Of one that failed nothing runs any more.
 async fn unless_cancelled(
     cancel: CancellationToken,
     sealing: &AtomicBool,
-    cancellers: reporter::Cancellers,
+    running: &Running,
     mut taking: std::pin::Pin<Box<impl Future<Output = Result<BackupOutcome>>>>,
 ) -> Result<BackupOutcome> {
-    tokio::select! {
+    let in_time = async {
+        cancel.cancelled().await;
+        if sealing.load(Ordering::Acquire) {
+            std::future::pending::<()>().await;
+        }
+    };
+    let outcome = tokio::select! {
         biased;
-        () = cancel.cancelled() => {}
-        outcome = &mut taking => return outcome,
-    }
-    if sealing.load(Ordering::Acquire) {
-        return taking.await;
-    }
-    // With it go its connections and its tool; a statement may still be running on the server.
+        () = in_time => Err(Error::Cancelled),
+        outcome = &mut taking => outcome,
+    };
     drop(taking);
-    cancellers.cancel_all().await;
-    Err(Error::Cancelled)
+    if outcome.is_err() {
+        running.ended().await;
+    }
+    outcome
 }
 
 async fn take_database(

@@ -23,6 +23,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result, chain};
+use crate::running::Running;
 pub use secret::SecretFormatError;
 pub use tap::{CopyText, Slab};
 use tap::{Switch, Tap, TapConnect};
@@ -37,8 +38,13 @@ const KEEPALIVE_RETRIES: u32 = 6;
 /// The same for a tool, in libpq's words: it knows no variables of the environment for them.
 pub(crate) const KEEPALIVES_OF_TOOLS: &str =
     "keepalives_idle=30 keepalives_interval=10 keepalives_count=6 tcp_user_timeout=90000";
-/// Time that a session has to take leave before its connection is closed under it.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// Time in which a session takes leave that has nothing to do.
+const LEAVE: Duration = Duration::from_millis(30);
+/// Time between two requests to cancel what a session runs that nobody waits for: one that comes before the statement that it is
+/// meant for does nothing.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(200);
+/// Time that such a session has in all before its connection is closed under it.
+const CLOSE_GRACE: Duration = Duration::from_secs(3);
 /// A peer that went away without a word is noticed within this.
 pub const KEEPALIVE_DEAD: Duration = Duration::from_secs(90);
 
@@ -61,6 +67,8 @@ pub struct ConnectOptions {
     pub ssl_root_cert: Option<PathBuf>,
     /// Shown in `pg_stat_activity`.
     pub application_name: String,
+    /// Sessions and tools that were made of these options and their copies.
+    running: Running,
 }
 
 /// libpq's `sslmode`.
@@ -122,6 +130,7 @@ impl ConnectOptions {
             ssl_mode: SslMode::VerifyFull,
             ssl_root_cert: None,
             application_name: "coffer".to_owned(),
+            running: Running::default(),
         }
     }
 
@@ -144,6 +153,16 @@ impl ConnectOptions {
     #[must_use]
     pub fn with_address(&self, host: &str, port: u16) -> Self {
         Self { host: host.to_owned(), port, ..self.clone() }
+    }
+
+    /// The same for a run of its own, whose sessions and tools are counted apart from others'.
+    pub(crate) fn for_run(&self) -> Self {
+        Self { running: Running::default(), ..self.clone() }
+    }
+
+    /// Sessions and tools that were made of these options and their copies.
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
     }
 
     fn driver_config(&self) -> tokio_postgres::Config {
@@ -216,14 +235,14 @@ impl ConnectOptions {
     }
 }
 
-/// A session of the server. Dropping it closes the connection.
+/// A session of the server. When it is dropped, the statement that it still runs is cancelled, and the connection closed.
 #[derive(Debug)]
 pub struct Connection {
     /// The driver's handle, for statements.
     pub client: Client,
     options: ConnectOptions,
     switch: Arc<Switch>,
-    task: JoinHandle<()>,
+    driver: Option<JoinHandle<()>>,
 }
 
 impl std::ops::Deref for Connection {
@@ -259,16 +278,35 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // The driver takes leave of the server once its handle is gone, but would first read a running COPY to its end.
-        let task = self.task.abort_handle();
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(async move {
-                tokio::time::sleep(CLOSE_GRACE).await;
-                task.abort();
-            })),
-            Err(_) => task.abort(),
+        let Some(driver) = self.driver.take() else { return };
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.options.running.spawn(close(driver, self.canceller()));
+        } else {
+            driver.abort();
         }
     }
+}
+
+/// The driver takes leave of the server once its handle is gone, but first waits for the end of what runs: a COPY is read to its
+/// end, and a statement that waits for a lock goes on waiting.
+async fn close(mut driver: JoinHandle<()>, canceller: Canceller) {
+    if tokio::time::timeout(LEAVE, &mut driver).await.is_ok() {
+        return;
+    }
+    let cancelling = async {
+        loop {
+            if let Err(error) = canceller.cancel().await {
+                tracing::debug!(%error, "the server does not take a request to cancel");
+            }
+            tokio::time::sleep(CANCEL_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        _ended = &mut driver => return,
+        () = cancelling => {}
+        () = tokio::time::sleep(CLOSE_GRACE) => {}
+    }
+    driver.abort();
 }
 
 /// Stops the running statement of one session.
@@ -340,11 +378,11 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection> {
         Ok((client, connection, switch))
     };
     let (client, connection, switch) = within_connect_timeout(options, login).await?;
-    let task = tokio::spawn(async move {
+    let driver = options.running.spawn(async move {
         // Every statement in flight learns of the end by itself; this is for the log only.
         if let Err(error) = connection.await {
             tracing::debug!(error = %chain(&error), "connection to the server ended");
         }
     });
-    Ok(Connection { client, options: options.clone(), switch, task })
+    Ok(Connection { client, options: options.clone(), switch, driver: Some(driver) })
 }

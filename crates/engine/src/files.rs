@@ -29,6 +29,7 @@ use crate::manifest::{DatabaseManifest, MaterializedView, Sequence, Warning};
 use crate::monitor::{Counters, Monitor, Phase};
 use crate::part::PartReader;
 use crate::proof::Proof;
+use crate::restore::expected::Expected;
 use crate::restore::role_map::RoleMap;
 use crate::restore::schema::read_toc;
 use crate::restore::unless_cancelled;
@@ -187,6 +188,12 @@ impl Run {
         let selected =
             request.selection.apply(&mut toc, &manifest.extensions).map_err(Error::Preflight)?;
         request.role_map.apply(&mut toc);
+        if self.counters.progress(Phase::Files).bytes_total.is_none() {
+            let expected = Expected::of(&self.repository, manifest, &selected).await?;
+            // What is counted here is tables, and large objects one by one.
+            let items = manifest.totals.tables + manifest.large_objects.content.rows;
+            self.counters.expect(expected.bytes, items);
+        }
         let mut builder = archive::ArchiveBuilder::new(toc, &self.directory, self.form)?;
         let tables = self.write_tables(manifest, &selected, &mut builder);
         let mut proof = tables.traced(span!("tables")).await?;

@@ -34,6 +34,7 @@ pub mod proof;
 pub mod restore;
 mod root;
 pub mod row_hash;
+mod running;
 pub mod selection;
 pub mod session;
 mod span;
@@ -49,7 +50,7 @@ pub use files::{FilesOutcome, FilesRequest, restore_files, restore_server_files}
 pub use garbage::plan_collection;
 pub use large_row::LARGE_ROW_BYTES;
 pub use lock::lock_recovery_point;
-pub use monitor::{Monitor, Phase, Progress, SilentMonitor};
+pub use monitor::{Monitor, Pace, PaceMeter, Phase, Progress, SilentMonitor};
 pub use proof::{Difference, Proof};
 pub use restore::{
     COPY_ROW_BYTES_MAX, Preflight, RestoreOptions, RestoreOutcome, RestoreRequest, RoleMap,

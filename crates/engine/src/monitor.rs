@@ -1,9 +1,14 @@
 //! How the engine tells what it is doing. The service turns it into a job's progress, a terminal into a bar, and a test
 //! into assertions.
 //!
-//! A monitor is called often and from several workers at once; it must not block for long and must not fail.
+//! A monitor is called often and from several workers at once; it must not block for long and must not fail. It is told at once
+//! when a phase begins, and in phases that move bytes whenever some were moved. How fast that goes, [`PaceMeter`] says.
+
+mod pace;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use pace::{ESTIMATE_WINDOW, Pace, PaceMeter, RATE_WINDOW};
 
 /// What is being done. Phases of one run come in the order in which they stand here; a start over goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,10 +93,15 @@ impl Phase {
 pub struct Progress {
     /// What is being done.
     pub phase: Phase,
-    /// Bytes read from or written to the server so far, as COPY text.
+    /// Bytes read from or written to the server so far, as COPY text; those that were taken over unread count.
     pub bytes_done: u64,
-    /// Estimate of the whole by the sizes on disk; `bytes_done` may end below or above it.
+    /// The whole, in the same measure: of a backup an estimate by sizes on disk and by what came of those that were read, of
+    /// a restore exact.
     pub bytes_total: Option<u64>,
+    /// Of those done, the ones that were taken over from the recovery point before without being read.
+    pub bytes_taken_over: u64,
+    /// Bytes that were read back for the proof.
+    pub bytes_compared: u64,
     /// Rows so far.
     pub rows_done: u64,
     /// Ranges, tables or objects of the phase done so far.
@@ -100,6 +110,24 @@ pub struct Progress {
     pub items_total: Option<u64>,
     /// What is being worked on, such as `public.orders`.
     pub current: Option<String>,
+}
+
+impl Progress {
+    /// The beginning of a phase of which nothing is known.
+    #[must_use]
+    pub fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            bytes_done: 0,
+            bytes_total: None,
+            bytes_taken_over: 0,
+            bytes_compared: 0,
+            rows_done: 0,
+            items_done: 0,
+            items_total: None,
+            current: None,
+        }
+    }
 }
 
 /// Receives progress.
@@ -125,6 +153,14 @@ pub struct Counters {
     pub rows: AtomicU64,
     /// See [`Progress::items_done`].
     pub items: AtomicU64,
+    /// See [`Progress::bytes_taken_over`].
+    pub taken_over: AtomicU64,
+    /// See [`Progress::bytes_compared`].
+    pub compared: AtomicU64,
+    /// See [`Progress::bytes_total`]; 0 while it is not known.
+    pub bytes_total: AtomicU64,
+    /// See [`Progress::items_total`]; counts only beside the former.
+    pub items_total: AtomicU64,
 }
 
 impl Counters {
@@ -143,9 +179,27 @@ impl Counters {
         self.items.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Begins to count again.
+    /// Adds to the bytes that were taken over; they are done as well.
+    pub fn add_taken_over(&self, count: u64) {
+        self.taken_over.fetch_add(count, Ordering::Relaxed);
+        self.add_bytes(count);
+    }
+
+    /// Adds to the bytes that were compared.
+    pub fn add_compared(&self, count: u64) {
+        self.compared.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Says how much there is in all.
+    pub fn expect(&self, bytes: u64, items: u64) {
+        self.bytes_total.store(bytes, Ordering::Relaxed);
+        self.items_total.store(items, Ordering::Relaxed);
+    }
+
+    /// Begins to count again; what there is in all stays.
     pub fn reset(&self) {
-        for counter in [&self.bytes, &self.rows, &self.items] {
+        let counters = [&self.bytes, &self.rows, &self.items, &self.taken_over, &self.compared];
+        for counter in counters {
             counter.store(0, Ordering::Relaxed);
         }
     }
@@ -153,13 +207,17 @@ impl Counters {
     /// All of them as a progress report.
     #[must_use]
     pub fn progress(&self, phase: Phase) -> Progress {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let known = read(&self.bytes_total) > 0;
         Progress {
             phase,
-            bytes_done: self.bytes.load(Ordering::Relaxed),
-            bytes_total: None,
-            rows_done: self.rows.load(Ordering::Relaxed),
-            items_done: self.items.load(Ordering::Relaxed),
-            items_total: None,
+            bytes_done: read(&self.bytes),
+            bytes_total: known.then(|| read(&self.bytes_total)),
+            bytes_taken_over: read(&self.taken_over),
+            bytes_compared: read(&self.compared),
+            rows_done: read(&self.rows),
+            items_done: read(&self.items),
+            items_total: known.then(|| read(&self.items_total)),
             current: None,
         }
     }

@@ -11,6 +11,7 @@
 pub(crate) mod acl;
 pub(crate) mod compare;
 mod context;
+pub(crate) mod expected;
 mod finish;
 mod identity;
 mod large_objects;
@@ -19,6 +20,7 @@ mod load;
 mod owners;
 mod pg_restore_log;
 mod positions;
+mod post_data;
 mod preflight;
 mod prove;
 pub(crate) mod ranges;
@@ -153,9 +155,9 @@ async fn restore_and_name(
     cancel: CancellationToken,
 ) -> Result<RestoreOutcome> {
     let (context, restored) = restore_unnamed(request, repository, monitor, &cancel).await?;
-    // From here on it is too late to cancel: the name is given or it is not.
+    // From here on it is too late to cancel, unless others are in the way: the name is given or it is not.
     let named = match restored {
-        Ok(proof) => context.give_name().traced(span!("name")).await.map(|()| proof),
+        Ok(proof) => context.give_name(&cancel).traced(span!("name")).await.map(|()| proof),
         Err(error) => Err(error),
     };
     match named {
@@ -192,14 +194,20 @@ pub(crate) async fn prove_and_drop(
 /// # Errors
 /// Of what comes before the first write; what comes after is the second of the pair.
 async fn restore_unnamed(
-    request: RestoreRequest,
+    mut request: RestoreRequest,
     repository: &Repository,
     monitor: Arc<dyn Monitor>,
     cancel: &CancellationToken,
 ) -> Result<(Arc<Context>, Result<Proof>)> {
+    request.target = request.target.for_run();
+    let running = request.target.running().clone();
     let prepare = Context::prepare(request, repository, monitor);
     let prepare = Box::pin(prepare.traced(span!("check")));
-    let (context, toc) = unless_cancelled(cancel, prepare).await?;
+    let prepared = unless_cancelled(cancel, prepare).await;
+    if prepared.is_err() {
+        running.ended().await;
+    }
+    let (context, toc) = prepared?;
     let restored = unless_cancelled(cancel, Box::pin(Arc::clone(&context).restore(toc))).await;
     Ok((context, restored))
 }
@@ -214,6 +222,7 @@ impl Context {
             Ok::<_, Error>(roles)
         };
         let roles = making.traced(span!("create_database")).await?;
+        let indexes = post_data::indexes(&toc);
         let archive = self.archive_for(toc, &roles)?;
         self.report(Phase::PreData, None);
         self.run_pg_restore(&archive, schema::Part::PreData).traced(span!("pre_data")).await?;
@@ -221,8 +230,7 @@ impl Context {
         let loaded = Arc::clone(&self).load_rows().traced(span!("tables")).await?;
         self.set_positions().await?;
         self.load_large_objects(roles).traced(span!("large_objects")).await?;
-        self.report(Phase::PostData, None);
-        self.run_pg_restore(&archive, schema::Part::PostData).traced(span!("post_data")).await?;
+        self.make_post_data(&archive, indexes).traced(span!("post_data")).await?;
         self.name_invalid_indexes().await?;
         drop(archive);
         self.report(Phase::Refresh, None);

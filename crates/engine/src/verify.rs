@@ -78,6 +78,11 @@ async fn walk(
 ) -> Result<VerifyReport> {
     let root = describe_root(repository, recovery_point_id).await?;
     let walk = Walk { repository, verifier, monitor, counters: Counters::default() };
+    let (content, tables) = match &root {
+        Root::Database(root) => (root.totals.content, root.totals.tables),
+        Root::Server(root) => (root.totals.content, root.totals.tables),
+    };
+    walk.counters.expect(content.text_bytes, tables);
     walk.report();
     match root {
         Root::Database(root) => walk.database(&root).await?,

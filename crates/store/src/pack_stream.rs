@@ -220,6 +220,10 @@ impl Drop for PackStream {
         if self.open.is_some() || self.upload.is_some() || self.failed.is_some() {
             self.shared.incomplete.store(true, Ordering::Release);
         }
+        if let Some(upload) = &self.upload {
+            // Nobody will name what is in it. A pack that is there whole all the same is found again.
+            upload.task.abort();
+        }
         self.shared.open_streams.fetch_sub(1, Ordering::AcqRel);
     }
 }

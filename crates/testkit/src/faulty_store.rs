@@ -41,6 +41,9 @@ pub enum Fault {
     LoseAnswer,
     /// The call fails as a full disk fails it, and has no effect.
     Full,
+    /// The call has no effect and does not end, as with a storage that does not answer any more. Whoever waits for it has to
+    /// give it up.
+    Stall,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,13 +61,28 @@ pub struct FailingStore {
     inner: Arc<dyn ObjectStore>,
     plan: Mutex<Option<Plan>>,
     puts: AtomicU64,
+    stalled: AtomicU64,
+}
+
+/// A call that does not end, counted as long as somebody waits for it.
+struct Stalled<'a>(&'a AtomicU64);
+
+impl Drop for Stalled<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl FailingStore {
     /// A store in which nothing fails yet.
     #[must_use]
     pub fn new(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
-        Arc::new(Self { inner, plan: Mutex::new(None), puts: AtomicU64::new(0) })
+        Arc::new(Self {
+            inner,
+            plan: Mutex::new(None),
+            puts: AtomicU64::new(0),
+            stalled: AtomicU64::new(0),
+        })
     }
 
     /// From now on, the call number `nth` (from 1) of this kind fails, and all of this kind after it.
@@ -88,6 +106,18 @@ impl FailingStore {
         self.puts.load(Ordering::SeqCst)
     }
 
+    /// Calls that somebody waits for in vain at the moment.
+    #[must_use]
+    pub fn stalled(&self) -> u64 {
+        self.stalled.load(Ordering::SeqCst)
+    }
+
+    async fn stall<T>(&self) -> T {
+        self.stalled.fetch_add(1, Ordering::SeqCst);
+        let _stalled = Stalled(&self.stalled);
+        std::future::pending().await
+    }
+
     fn set(&self, plan: Option<Plan>) {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = plan;
     }
@@ -106,9 +136,10 @@ impl FailingStore {
         Some(plan.fault)
     }
 
-    fn check(&self, operation: StoreOperation, location: &str) -> Result<()> {
+    async fn check(&self, operation: StoreOperation, location: &str) -> Result<()> {
         match self.fault(operation) {
             None => Ok(()),
+            Some(Fault::Stall) => self.stall().await,
             Some(Fault::Full) => Err(full(location)),
             Some(Fault::Refuse | Fault::LoseAnswer) => Err(injected(operation, location)),
         }
@@ -151,6 +182,7 @@ impl ObjectStore for FailingStore {
         self.puts.fetch_add(1, Ordering::SeqCst);
         match self.fault(StoreOperation::Put) {
             None => self.inner.put_opts(location, payload, options).await,
+            Some(Fault::Stall) => self.stall().await,
             Some(Fault::Refuse) => Err(injected(StoreOperation::Put, location.as_ref())),
             Some(Fault::Full) => Err(full(location.as_ref())),
             Some(Fault::LoseAnswer) => {
@@ -166,17 +198,17 @@ impl ObjectStore for FailingStore {
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         self.puts.fetch_add(1, Ordering::SeqCst);
-        self.check(StoreOperation::Put, location.as_ref())?;
+        self.check(StoreOperation::Put, location.as_ref()).await?;
         self.inner.put_multipart_opts(location, options).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.check(StoreOperation::Get, location.as_ref())?;
+        self.check(StoreOperation::Get, location.as_ref()).await?;
         self.inner.get_opts(location, options).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.check(StoreOperation::Get, location.as_ref())?;
+        self.check(StoreOperation::Get, location.as_ref()).await?;
         self.inner.get_ranges(location, ranges).await
     }
 
@@ -186,6 +218,7 @@ impl ObjectStore for FailingStore {
     ) -> BoxStream<'static, Result<Path>> {
         match self.fault(StoreOperation::Delete) {
             None => self.inner.delete_stream(locations),
+            Some(Fault::Stall) => futures::stream::pending().boxed(),
             Some(_) => locations
                 .map(|location| Err(injected(StoreOperation::Delete, location?.as_ref())))
                 .boxed(),
@@ -195,6 +228,7 @@ impl ObjectStore for FailingStore {
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.fault(StoreOperation::List) {
             None => self.inner.list(prefix),
+            Some(Fault::Stall) => futures::stream::pending().boxed(),
             Some(_) => {
                 let error =
                     injected(StoreOperation::List, prefix.map(AsRef::as_ref).unwrap_or_default());
@@ -204,17 +238,17 @@ impl ObjectStore for FailingStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.check(StoreOperation::List, prefix.map(AsRef::as_ref).unwrap_or_default())?;
+        self.check(StoreOperation::List, prefix.map(AsRef::as_ref).unwrap_or_default()).await?;
         self.inner.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.check(StoreOperation::Copy, from.as_ref())?;
+        self.check(StoreOperation::Copy, from.as_ref()).await?;
         self.inner.copy_opts(from, to, options).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.check(StoreOperation::Copy, from.as_ref())?;
+        self.check(StoreOperation::Copy, from.as_ref()).await?;
         self.inner.rename_opts(from, to, options).await
     }
 }

@@ -58,6 +58,25 @@ pub struct JobWarning {
     pub error: UserFacingError,
 }
 
+/// How far a job is that runs, and how fast it goes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct JobProgress {
+    /// How many bytes there are in all, in the measure of [`JobBody::transferred_bytes`].
+    pub bytes_total: Option<u64>,
+    /// Of the bytes so far, those that were taken over from the recovery point before without being read.
+    pub bytes_taken_over: u64,
+    /// Bytes that were read back and compared.
+    pub bytes_compared: u64,
+    /// Rows so far.
+    pub rows: u64,
+    /// Tables, ranges or indexes of the phase so far, and in all.
+    pub items: Option<(u64, u64)>,
+    /// Bytes in a second, over the last few; none in a phase that moves none.
+    pub bytes_per_second: Option<u64>,
+    /// Seconds until the phase ends; none where it is not known.
+    pub phase_seconds_left: Option<u64>,
+}
+
 /// The facts of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobBody {
@@ -100,6 +119,9 @@ pub struct JobBody {
     /// What it is doing, in the engine's word for it.
     #[serde(default)]
     pub phase: Option<String>,
+    /// How far that is, while it runs.
+    #[serde(default)]
+    pub progress: Option<JobProgress>,
     /// The recovery point that a backup has made.
     #[serde(default)]
     pub target_recovery_point: Option<JobRecoveryPoint>,

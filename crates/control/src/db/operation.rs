@@ -9,8 +9,8 @@ use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 pub use self::claim::{
-    ClaimLimits, ClaimedOperation, Renewal, cancellations, claim, finish, put_back, release_all,
-    renew, save_checkpoint, step_done,
+    ClaimLimits, ClaimedOperation, Renewal, cancellations, claim, claim_cancelled, finish,
+    put_back, release_all, renew, save_checkpoint, step_done,
 };
 pub use self::queue::{counts, late, next_due_us, set_late_told};
 use super::{Executor, Tx};
@@ -138,7 +138,7 @@ pub async fn all_unfinished<'e>(
     rows.iter().map(from_row).collect()
 }
 
-/// Asks the unfinished operations of this kind on the instance to stop.
+/// Asks the unfinished operations of this kind on the instance to stop. Those that wait for their next attempt wait no longer.
 ///
 /// # Errors
 /// The database fails.
@@ -148,13 +148,29 @@ pub async fn request_cancellation(
     kind: OperationKind,
 ) -> Result<(), Error> {
     sqlx::query(
-        "UPDATE operation SET cancel_requested = 1 WHERE instance_key = $1 AND kind = $2 AND finished_us IS NULL",
+        "UPDATE operation SET cancel_requested = 1, due_us = 0 \
+         WHERE instance_key = $1 AND kind = $2 AND finished_us IS NULL AND cancel_requested = 0",
     )
     .bind(instance.key())
     .bind(kind.as_str())
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Asks the operation of a job to stop, as [`request_cancellation`] does. False when it has ended.
+///
+/// # Errors
+/// The database fails.
+pub async fn request_cancellation_of_job(tx: &mut Tx, job_id: &str) -> Result<bool, Error> {
+    let asked = sqlx::query(
+        "UPDATE operation SET due_us = CASE WHEN cancel_requested = 0 THEN 0 ELSE due_us END, cancel_requested = 1 \
+         WHERE id = (SELECT operation_id FROM job WHERE id = $1) AND finished_us IS NULL",
+    )
+    .bind(job_id)
+    .execute(&mut **tx)
+    .await?;
+    Ok(asked.rows_affected() == 1)
 }
 
 /// Removes up to `rows_max` operations that were finished before `before_us`; tells how many.

@@ -188,7 +188,11 @@ impl Core {
             })?
         };
         for (index, step) in steps.iter().enumerate().skip(first) {
-            run.check_stopped()?;
+            let is_too_late = run.stop_reason() == Some(StopReason::CancelRequested)
+                && saga.runs_cancelled(step, run);
+            if !is_too_late {
+                run.check_stopped()?;
+            }
             crash_here(run.kind(), &format!("{step}:before"));
             let span = step_span(step);
             let done = saga.run(step, run).instrument(span.clone()).await;

@@ -2,7 +2,8 @@
 //!
 //! One task claims and starts; each operation has a task of its own, which also keeps its lease. Nothing is polled while
 //! there is nothing to do but one look at two indexes every [`SCAN_INTERVAL`]: a begun operation wakes the executor,
-//! and a put-back or foreign one is met at the time when it can be claimed.
+//! and a put-back or foreign one is met at the time when it can be claimed. While something runs, one index more is looked at
+//! every [`CANCELLATION_INTERVAL`].
 //!
 //! An executor that starts gives up the leases of its own earlier life, so that what a killed process has left goes on
 //! at once. Leases of other owners are waited for.
@@ -30,6 +31,8 @@ use crate::error::Error;
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// The longest time between two looks for what was not announced.
 const SCAN_INTERVAL: Duration = Duration::from_secs(5);
+/// The same for cancellations of what runs here, which another process may have been asked for.
+const CANCELLATION_INTERVAL: Duration = Duration::from_millis(500);
 /// Most operations of [`Lane::Control`] at the same time.
 const CONTROL_RUNS_MAX: usize = 32;
 /// How long the end of the service waits for running steps to notice.
@@ -172,13 +175,46 @@ impl Core {
                 () = self.stop.cancelled() => {}
                 () = self.parts.handle.wake.notified() => {}
                 () = tokio::time::sleep(wait) => {}
+                () = self.look_for_cancellations() => {}
             }
         }
+    }
+
+    /// Never returns.
+    async fn look_for_cancellations(&self) {
+        loop {
+            tokio::time::sleep(CANCELLATION_INTERVAL).await;
+            if let Err(error) = self.pass_cancellations_on().await {
+                // Told when operations cannot be claimed for the same reason.
+                tracing::debug!(error = error.chain(), "cancellations cannot be looked for");
+            }
+        }
+    }
+
+    /// Starts to end what was cancelled while it waited for a place: it takes one of those of short operations.
+    async fn claim_cancelled(self: &Arc<Self>) -> Result<(), Error> {
+        while self.has_room(Lane::Control) {
+            let Parts { db, owner, clock, .. } = &self.parts;
+            let mut tx = db.begin().await?;
+            let claimed =
+                db::operation::claim_cancelled(&mut tx, owner, clock.now_us(), micros(LEASE))
+                    .await?;
+            tx.commit().await?;
+            match claimed {
+                Some(Ok(claimed)) => self.start_run(claimed, Lane::Control),
+                Some(Err(error)) => {
+                    tracing::error!(error = error.chain(), "an operation's row cannot be read");
+                }
+                None => break,
+            }
+        }
+        Ok(())
     }
 
     /// Fills the free places of both lanes; tells how long there is nothing to do unless somebody wakes.
     async fn claim_all(self: &Arc<Self>) -> Result<Duration, Error> {
         self.pass_cancellations_on().await?;
+        self.claim_cancelled().await?;
         let mut wait = SCAN_INTERVAL;
         for lane in Lane::ALL {
             while self.has_room(lane) {
@@ -195,7 +231,7 @@ impl Core {
                 .await?;
                 tx.commit().await?;
                 match claimed {
-                    Some(Ok(claimed)) => self.start_run(claimed),
+                    Some(Ok(claimed)) => self.start_run(claimed, lane),
                     Some(Err(error)) => {
                         tracing::error!(error = error.chain(), "an operation's row cannot be read");
                     }
@@ -238,7 +274,7 @@ impl Core {
             }
     }
 
-    fn start_run(self: &Arc<Self>, claimed: ClaimedOperation) {
+    fn start_run(self: &Arc<Self>, claimed: ClaimedOperation, lane: Lane) {
         let kind = claimed.operation.kind;
         let id = claimed.operation.id.clone();
         let key = (id.clone(), claimed.generation);
@@ -246,8 +282,7 @@ impl Core {
         if claimed.cancel_requested {
             signal.stop(StopReason::CancelRequested);
         }
-        self.lock_running()
-            .insert(key.clone(), Running { lane: kind.lane(), signal: signal.clone() });
+        self.lock_running().insert(key.clone(), Running { lane, signal: signal.clone() });
         let span =
             tracing::info_span!("operation", %kind, id, activity = claimed.operation.activity_id);
         if let Some(begun_by) = &claimed.operation.trace {

@@ -179,6 +179,18 @@ impl Run {
         }
     }
 
+    /// The work's result, unless the run has to stop first; the work is then given up where it is.
+    pub(crate) async fn unless_stopped<T, E: Into<Failure>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = self.signal.token().cancelled() => Err(Failure::Interrupted),
+            done = work => done.map_err(Into::into),
+        }
+    }
+
     /// Microseconds since 1970.
     pub(crate) fn now_us(&self) -> i64 {
         self.clock.now_us()

@@ -19,6 +19,12 @@ pub(crate) trait Saga: Send + Sync {
     /// then the step may be run again from its beginning, so each of its effects must be harmless the second time.
     async fn run(&self, step: &'static str, run: &mut Run) -> Result<(), Failure>;
 
+    /// Whether the step is run although the operation's cancellation was requested: since what was done before it, or may have been
+    /// done by a run of it that died, cannot be taken back.
+    fn runs_cancelled(&self, _step: &str, _run: &Run) -> bool {
+        false
+    }
+
     /// Called before a failure or cancellation is written down: takes back what the steps have left outside of the
     /// database. May be called more than once.
     async fn abandon(&self, _run: &mut Run) -> Result<(), Failure> {

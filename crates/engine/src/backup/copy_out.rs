@@ -47,7 +47,7 @@ pub(super) async fn copy_range(
         }
     }
     let (chunks, content) = cutter.finish(&what).await?;
-    context.reporter.add(0, content.rows, u64::from(job.end_block.is_none()));
+    context.reporter.range_read(job.done(content));
     context.reporter.report(Phase::Data, Some(facts.display_name()));
     let (start_block, end_block) = (job.start_block, job.end_block);
     Ok(Range { start_block, end_block, chunks, content, fingerprint: None, large_rows })
@@ -132,7 +132,7 @@ impl<'a> Cutter<'a> {
     }
 
     fn report(&mut self) {
-        self.context.reporter.add(std::mem::take(&mut self.unreported), 0, 0);
+        self.context.reporter.add_bytes(std::mem::take(&mut self.unreported));
     }
 
     async fn finish(mut self, what: &str) -> Result<(Vec<RowChunk>, crate::manifest::Content)> {

@@ -12,9 +12,10 @@ use crate::catalog::shape::{self, Shape};
 use crate::check::CTID_RANGES_SINCE;
 use crate::error::Result;
 use crate::large_row::{self, LargeRows};
-use crate::manifest::Range;
+use crate::manifest::{Content, Range};
 
 use super::deltas::Deltas;
+use super::reporter::DoneRange;
 use super::run::Context;
 use super::unchanged::Looks;
 
@@ -53,6 +54,21 @@ pub(super) struct Job {
     pub(super) earlier: Option<Range>,
     /// Given back when the range stands in the list.
     pub(super) permit: OwnedSemaphorePermit,
+}
+
+impl Job {
+    /// What is told of it when it is done.
+    pub(super) fn done(&self, content: Content) -> DoneRange {
+        let (bytes, ranges) =
+            (u128::from(self.table.facts.total_bytes), u128::from(self.table.ranges));
+        let up_to = |index: u64| bytes * u128::from(index) / ranges.max(1);
+        DoneRange {
+            disk_bytes: u64::try_from(up_to(self.index + 1) - up_to(self.index)).unwrap_or(0),
+            text_bytes: content.text_bytes,
+            rows: content.rows,
+            ends_table: self.end_block.is_none(),
+        }
+    }
 }
 
 /// Hands out everything; ends early only when nobody takes it any more.

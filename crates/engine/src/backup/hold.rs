@@ -19,7 +19,7 @@ use crate::manifest::Source;
 use crate::monitor::Phase;
 use crate::session::{self, execute};
 
-use super::reporter::{Cancellers, Reporter};
+use super::reporter::Reporter;
 
 /// Tables named by one LOCK statement.
 const LOCK_BATCH: usize = 500;
@@ -53,10 +53,8 @@ pub(super) async fn take(
     server: &Server,
     lock_timeout: Duration,
     reporter: &Reporter,
-    cancellers: &Cancellers,
 ) -> Result<Hold> {
     let connection = session::open(options).await?;
-    cancellers.add(&connection);
     let mut relations = Vec::new();
     for attempt in 0..SNAPSHOTS_MAX {
         match snapshot(&connection, server, lock_timeout, reporter).await? {

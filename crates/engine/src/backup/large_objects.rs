@@ -147,7 +147,6 @@ async fn collect(
 /// Reads ranges in a session of its own until there are none.
 async fn work(context: Arc<Context>, jobs: Jobs, done: mpsc::Sender<Done>) -> Result<()> {
     let connection = session::open(&context.source).await?;
-    context.cancellers.add(&connection);
     import_snapshot(&connection, &context.hold.snapshot_name).await?;
     prefer_the_index(&connection).await?;
     let mut stream = context.writer.stream();
@@ -206,7 +205,7 @@ struct RangeWriter<'a> {
 
 impl RangeWriter<'_> {
     fn report(&mut self) {
-        self.context.reporter.add(std::mem::take(&mut self.unreported), 0, 0);
+        self.context.reporter.add_bytes(std::mem::take(&mut self.unreported));
         self.context.reporter.report(Phase::LargeObjects, None);
     }
 

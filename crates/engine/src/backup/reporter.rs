@@ -1,14 +1,12 @@
-//! Progress of one backup, and the sessions to cancel when it is stopped.
+//! Progress of one backup.
+//!
+//! How much text there will be is not known before it is read; sizes on disk are. What came of the ranges that are done tells how
+//! much may come of those that are not, so that the whole is better known the nearer its end is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use crate::connect::{Canceller, Connection};
 use crate::monitor::{Counters, Monitor, Phase};
-
-/// Time given to the server to take a request to cancel.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Shared by everything that works for one backup.
 #[derive(Clone)]
@@ -20,8 +18,33 @@ pub(super) struct Reporter {
 #[derive(Default)]
 struct Shared {
     counters: Counters,
-    bytes_total: AtomicU64,
-    items_total: AtomicU64,
+    /// Bytes on disk of large objects.
+    large_objects: AtomicU64,
+    tables: Mutex<Estimate>,
+}
+
+/// Text of all tables, by their sizes on disk.
+#[derive(Debug, Clone, Copy, Default)]
+struct Estimate {
+    disk_bytes: u64,
+    /// Of ranges that are done.
+    disk_done: u64,
+    /// Their text.
+    text_done: u64,
+}
+
+/// A share of what is on disk that is taken to come as as much text, so that the first ranges do not decide alone. A small one: pages
+/// may be nearly empty, or hold ten times as much text as they have bytes.
+const PRIOR: u64 = 500;
+
+impl Estimate {
+    fn text_bytes(self) -> u64 {
+        let prior = u128::from(self.disk_bytes / PRIOR);
+        let (done, text) = (u128::from(self.disk_done), u128::from(self.text_done));
+        let left = u128::from(self.disk_bytes.saturating_sub(self.disk_done));
+        let to_come = (left * (text + prior)).checked_div(done + prior).unwrap_or(left);
+        self.text_done.saturating_add(u64::try_from(to_come).unwrap_or(u64::MAX))
+    }
 }
 
 impl Reporter {
@@ -29,15 +52,50 @@ impl Reporter {
         Self { monitor, shared: Arc::default() }
     }
 
-    pub(super) fn set_totals(&self, bytes: u64, items: u64) {
-        self.shared.bytes_total.store(bytes, Ordering::Relaxed);
-        self.shared.items_total.store(items, Ordering::Relaxed);
+    fn tables(&self) -> std::sync::MutexGuard<'_, Estimate> {
+        self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, bytes: u64, rows: u64, items: u64) {
+    /// How much there is on disk: of all tables that are read, and of large objects.
+    pub(super) fn expect(&self, table_bytes: u64, tables: u64, large_object_bytes: u64) {
+        let estimate = Estimate { disk_bytes: table_bytes, ..Estimate::default() };
+        *self.tables() = estimate;
+        self.shared.large_objects.store(large_object_bytes, Ordering::Relaxed);
+        self.tell_whole(estimate, tables);
+    }
+
+    fn tell_whole(&self, estimate: Estimate, tables: u64) {
+        let large_objects = self.shared.large_objects.load(Ordering::Relaxed);
+        self.shared.counters.expect(estimate.text_bytes().saturating_add(large_objects), tables);
+    }
+
+    pub(super) fn add_bytes(&self, bytes: u64) {
         self.shared.counters.add_bytes(bytes);
-        self.shared.counters.add_rows(rows);
-        self.shared.counters.add_items(items);
+    }
+
+    /// A range is done whose text was counted as it came.
+    pub(super) fn range_read(&self, range: DoneRange) {
+        self.range_done(range);
+    }
+
+    /// A range is done that was taken over unread.
+    pub(super) fn range_taken_over(&self, range: DoneRange) {
+        self.shared.counters.add_taken_over(range.text_bytes);
+        self.range_done(range);
+    }
+
+    fn range_done(&self, range: DoneRange) {
+        let DoneRange { disk_bytes, text_bytes, rows, ends_table } = range;
+        let counters = &self.shared.counters;
+        counters.add_rows(rows);
+        counters.add_items(u64::from(ends_table));
+        let estimate = {
+            let mut tables = self.tables();
+            tables.disk_done = tables.disk_done.saturating_add(disk_bytes);
+            tables.text_done = tables.text_done.saturating_add(text_bytes);
+            *tables
+        };
+        self.tell_whole(estimate, counters.items_total.load(Ordering::Relaxed));
     }
 
     /// What was read does not count: it is read again.
@@ -47,40 +105,44 @@ impl Reporter {
 
     pub(super) fn report(&self, phase: Phase, current: Option<String>) {
         let mut progress = self.shared.counters.progress(phase);
-        let totals = (
-            self.shared.bytes_total.load(Ordering::Relaxed),
-            self.shared.items_total.load(Ordering::Relaxed),
-        );
-        if totals != (0, 0) {
-            progress.bytes_total = Some(totals.0);
-            progress.items_total = Some(totals.1);
-        }
+        // Nobody knows better than who is behind it.
+        let is_over = matches!(phase, Phase::Lists | Phase::Flush | Phase::Seal | Phase::Done);
+        progress.bytes_total = progress.bytes_total.map(|total| match is_over {
+            true => progress.bytes_done,
+            false => total.max(progress.bytes_done),
+        });
         progress.current = current;
         self.monitor.report(&progress);
     }
 }
 
-/// Cancellers of all sessions of a run.
-#[derive(Clone, Default)]
-pub(super) struct Cancellers(Arc<Mutex<Vec<Canceller>>>);
+/// A range that is done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DoneRange {
+    /// Its part of the table on disk.
+    pub(super) disk_bytes: u64,
+    pub(super) text_bytes: u64,
+    pub(super) rows: u64,
+    /// It is the last one of its table.
+    pub(super) ends_table: bool,
+}
 
-impl Cancellers {
-    pub(super) fn add(&self, connection: &Connection) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(connection.canceller());
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// All of them have ended.
-    pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// Asks the server to stop all of them. A session that is gone already is nothing to worry about.
-    pub(super) async fn cancel_all(&self) {
-        let cancellers =
-            std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let all = futures::future::join_all(cancellers.iter().map(Canceller::cancel));
-        if tokio::time::timeout(CANCEL_TIMEOUT, all).await.is_err() {
-            tracing::debug!("the server did not take all requests to cancel in time");
-        }
+    #[test]
+    fn the_whole_is_better_known_the_nearer_its_end_is() {
+        let text_bytes =
+            |disk_done, text_done| Estimate { disk_bytes: 5000, disk_done, text_done }.text_bytes();
+        // As much as there is on disk, as long as nothing else is known.
+        assert_eq!(text_bytes(0, 0), 5000);
+        // Half as much comes: the first range says something, half of them nearly all.
+        assert_eq!(text_bytes(10, 5), 5 + 4990 * 15 / 20);
+        assert_eq!(text_bytes(2500, 1250), 1250 + 2500 * 1260 / 2510);
+        assert_eq!(text_bytes(5000, 2500), 2500);
+        // Empty tables, and such as grew.
+        assert_eq!(Estimate::default().text_bytes(), 0);
+        assert_eq!(text_bytes(6000, 900), 900);
     }
 }

@@ -29,7 +29,7 @@ use super::lists::Lists;
 use super::log_map::{LogMap, NoMap, Span};
 use super::names::Names;
 use super::previous::{Base, Previous};
-use super::reporter::{Cancellers, Reporter};
+use super::reporter::Reporter;
 use super::schema::Archived;
 use super::writers::Writers;
 use super::{
@@ -47,7 +47,6 @@ pub(super) struct Context {
     pub(super) names: Names,
     pub(super) previous: Arc<Previous>,
     pub(super) reporter: Reporter,
-    pub(super) cancellers: Cancellers,
     /// Encoding of the database, asked of every COPY.
     pub(super) encoding: String,
     /// What shapes COPY text besides the table.
@@ -82,8 +81,7 @@ impl Context {
 
     /// Counts it as done.
     pub(super) fn tell_taken_over(&self, job: &Job, range: &Range) {
-        let is_last = job.end_block.is_none();
-        self.reporter.add(range.content.text_bytes, range.content.rows, u64::from(is_last));
+        self.reporter.range_taken_over(job.done(range.content));
         self.reporter.report(Phase::Data, Some(job.table.facts.display_name()));
     }
 }
@@ -95,7 +93,6 @@ pub(super) struct Run {
     /// What to refer to where content is equal.
     pub(super) base: Base,
     pub(super) reporter: Reporter,
-    pub(super) cancellers: Cancellers,
 }
 
 /// What the source turned out to be, and the session outside the snapshot that found it out.
@@ -278,10 +275,9 @@ impl Run {
     async fn examine(&self) -> Result<Examined> {
         self.reporter.report(Phase::Check, None);
         let free = session::open(&self.request.source).await?;
-        self.cancellers.add(&free);
         check::refuse_pooler(&free).await?;
         let (server, report) = check::check_session(&free, &self.request.tools).await?;
-        self.reporter.set_totals(server.database_bytes, report.tables);
+        self.reporter.expect(server.database_bytes, report.tables, 0);
         Ok(Examined { free, server, report })
     }
 
@@ -302,15 +298,9 @@ impl Run {
         let Known { free, server, report, .. } = known;
         loop {
             let attempt = async {
-                let hold = hold::take(
-                    source,
-                    server,
-                    options.lock_timeout,
-                    &self.reporter,
-                    &self.cancellers,
-                )
-                .traced(span!("lock"))
-                .await?;
+                let hold = hold::take(source, server, options.lock_timeout, &self.reporter)
+                    .traced(span!("lock"))
+                    .await?;
                 hold.same_server(&known.source).await?;
                 self.reporter.report(Phase::Schema, None);
                 let name = &hold.snapshot_name;
@@ -358,7 +348,6 @@ impl Run {
             free: Arc::clone(free),
             previous: Arc::clone(previous),
             reporter: self.reporter.clone(),
-            cancellers: self.cancellers.clone(),
             encoding: server.encoding.clone(),
             shape_salt: format!("{} {}", server.version_num, server.encoding),
             major: server.major(),

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt as _;
@@ -13,6 +14,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::connect::ConnectOptions;
 use crate::error::{Error, Result};
 use crate::manifest::Warning;
+use crate::running::RunningTool;
 use crate::tools::{STDERR_BYTES_MAX, Tool, scrub};
 
 /// The tool's own words for a server that went away.
@@ -65,7 +67,7 @@ impl Archive<'_> {
     /// Runs the tool.
     pub(super) async fn write(&self) -> Result<Archived> {
         let name = format!("schema-{}", uuid::Uuid::new_v4().simple());
-        let output = Output(self.work_dir.join(name));
+        let output = Arc::new(Output(self.work_dir.join(name)));
         let said = self.run(&output).await?;
         let toc = tokio::fs::read(output.0.join("toc.dat"))
             .await
@@ -74,7 +76,7 @@ impl Archive<'_> {
     }
 
     /// What it said in the end, if it succeeded.
-    async fn run(&self, output: &Output) -> Result<String> {
+    async fn run(&self, output: &Arc<Output>) -> Result<String> {
         let Self { source, lock_timeout, .. } = *self;
         let started = Instant::now();
         let mut command = self.tool.command(source);
@@ -93,12 +95,14 @@ impl Archive<'_> {
             .arg(&output.0)
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(Error::io("start pg_dump"))?;
-        let stderr = match child.stderr.take() {
+        let tool = RunningTool::start(command, source.running());
+        // One that is being ended may still write.
+        let mut tool = tool.map_err(Error::io("start pg_dump"))?.keeping(Arc::clone(output));
+        let stderr = match tool.stderr() {
             Some(stderr) => last_words(stderr).await?,
             None => Vec::new(),
         };
-        let status = child.wait().await.map_err(Error::io("wait for pg_dump"))?;
+        let status = tool.wait().await.map_err(Error::io("wait for pg_dump"))?;
         let stderr = scrub(&stderr, source);
         if !status.success() {
             // Parameters and statements are the same in every language that the server may speak; messages are not.

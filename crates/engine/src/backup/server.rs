@@ -17,7 +17,7 @@ use coffer_store::{ChunkKind, Lease, Repository};
 use self::taken::{Taken, Whole, renamed};
 use self::tally::Tally;
 use super::previous::Base;
-use super::reporter::{Cancellers, Reporter};
+use super::reporter::Reporter;
 use super::run::Run;
 use super::writers::Writers;
 use super::{BackupOutcome, BackupRequest, lists, seal};
@@ -46,7 +46,6 @@ pub(super) struct ServerRun {
     repository: Repository,
     lease: Lease,
     monitor: Arc<Tally>,
-    cancellers: Cancellers,
 }
 
 /// Roots of the databases of the previous recovery point, by oid.
@@ -59,14 +58,12 @@ impl ServerRun {
         repository: &Repository,
         lease: &Lease,
         monitor: Arc<dyn Monitor>,
-        cancellers: Cancellers,
     ) -> Self {
         Self {
             request,
             repository: repository.clone(),
             lease: lease.clone(),
             monitor: Arc::new(Tally::new(monitor)),
-            cancellers,
         }
     }
 
@@ -79,7 +76,7 @@ impl ServerRun {
         let mut bases = self.bases(&mut taken).await;
         let mut writers = Writers::new(&self.repository, &self.lease, &self.request.options);
         self.databases(databases, &mut bases, &mut writers, &mut taken).await?;
-        self.monitor.begin("the server");
+        self.monitor.begin("the server", Some(0));
         let mut whole = taken.finish()?;
         let of_databases = std::mem::take(&mut whole.of_databases);
         let manifest = self.root(&mut writers, whole, roles_before).await?;
@@ -109,10 +106,11 @@ impl ServerRun {
     ) -> Result<()> {
         for _ in 0..PASSES_MAX {
             let mut found_new = false;
-            for database in &listed.to_read {
+            for (index, database) in listed.to_read.iter().enumerate() {
                 if taken.begin(database.oid)? {
                     found_new = true;
-                    let reading = self.database(database, bases, writers, taken);
+                    let to_come = listed.bytes_after(index);
+                    let reading = self.database(database, to_come, bases, writers, taken);
                     reading.traced(span!("database")).await?;
                 }
             }
@@ -128,6 +126,7 @@ impl ServerRun {
     async fn database(
         &self,
         listed: &Listed,
+        bytes_to_come: Option<u64>,
         bases: &mut Bases,
         writers: &mut Writers,
         taken: &mut Taken,
@@ -135,9 +134,8 @@ impl ServerRun {
         let Listed { oid, mut name } = listed.clone();
         let base = bases.0.remove(&oid);
         for _ in 0..=RENAMES_MAX {
-            self.monitor.begin(&name);
+            self.monitor.begin(&name, bytes_to_come);
             let read = self.read(&name, base.clone(), writers).await;
-            self.cancellers.forget();
             match read {
                 Ok(manifest) if manifest.source.database_oid == oid => {
                     return self.keep(manifest, writers, taken).await.map_err(in_database(&name));
@@ -181,7 +179,6 @@ impl ServerRun {
             repository: self.repository.clone(),
             base: Base::OfServer(base),
             reporter: Reporter::new(Arc::clone(&self.monitor) as _),
-            cancellers: self.cancellers.clone(),
         };
         run.read(writers).await
     }
@@ -284,9 +281,7 @@ impl ServerRun {
 
     /// A short session in no database in particular: one that was held meanwhile would be in somebody's way.
     async fn session(&self) -> Result<Connection> {
-        let session = open_maintenance(self.source()).await?;
-        self.cancellers.add(&session);
-        Ok(session)
+        open_maintenance(self.source()).await
     }
 
     async fn name_now(&self, oid: u32) -> Result<Option<String>> {

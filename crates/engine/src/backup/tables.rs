@@ -46,7 +46,8 @@ pub(super) async fn to_read(
         reason: "it is unlogged and the source is a standby, which can't read it".to_owned(),
     }));
     let bytes = readable.iter().map(|table| table.total_bytes).sum();
-    context.reporter.set_totals(bytes, readable.len() as u64);
+    let large_objects = relation::large_object_bytes(&context.hold.connection).await?;
+    context.reporter.expect(bytes, readable.len() as u64, large_objects);
     Ok((readable, not_proved))
 }
 

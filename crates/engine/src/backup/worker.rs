@@ -51,7 +51,6 @@ pub(super) async fn work(
     done: mpsc::Sender<Done>,
 ) -> Result<()> {
     let connection = session::open(&context.source).await?;
-    context.cancellers.add(&connection);
     let mut stream = context.writer.stream();
     let mut jobs_left = 0;
     let mut in_transaction = false;

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::{USER_SCHEMA, get, get_u64, rows};
+use super::{USER_SCHEMA, get, get_u64, one_row, rows};
 use crate::error::Result;
 use crate::session::qualified;
 
@@ -125,6 +125,12 @@ pub(crate) async fn tables(client: &Client, major: u32) -> Result<Vec<TableFacts
         });
     }
     Ok(tables)
+}
+
+/// Bytes that large objects take on disk.
+pub(crate) async fn large_object_bytes(client: &Client) -> Result<u64> {
+    let sql = "SELECT coalesce(pg_relation_size('pg_catalog.pg_largeobject'::pg_catalog.regclass, 'main'), 0)";
+    get_u64(&one_row(client, "the size of large objects", sql, &[]).await?, 0)
 }
 
 /// SQL for the root of the partition tree that a relation belongs to; servers before 12 have no function for it.

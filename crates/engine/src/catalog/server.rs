@@ -1,5 +1,7 @@
 //! What belongs to a server and to none of its databases: the list of databases, and tablespaces.
 
+use std::collections::HashMap;
+
 use tokio_postgres::Client;
 
 use super::role::split_setting;
@@ -29,15 +31,27 @@ pub(crate) struct Databases {
     pub(crate) to_read: Vec<Listed>,
     /// Those that do not, and why; the server's own templates are not worth a word.
     pub(crate) left_out: Vec<(Listed, &'static str)>,
+    /// Bytes on disk by oid, of those that the role may ask about.
+    pub(crate) bytes: HashMap<u32, u64>,
+}
+
+impl Databases {
+    /// Bytes on disk of those to read that come after the one at this place; none where one is not known.
+    pub(crate) fn bytes_after(&self, index: usize) -> Option<u64> {
+        self.to_read.iter().skip(index + 1).map(|listed| self.bytes.get(&listed.oid)).sum()
+    }
 }
 
 pub(crate) async fn databases(client: &Client) -> Result<Databases> {
-    let sql = "SELECT oid, datname::text, datistemplate, datallowconn, datconnlimit = -2 FROM pg_database \
+    let sql = "SELECT oid, datname::text, datistemplate, datallowconn, datconnlimit = -2, \
+           CASE WHEN has_database_privilege(oid, 'CONNECT') THEN pg_database_size(oid) END FROM pg_database \
          ORDER BY datname::text COLLATE \"C\"";
     let mut found = Databases::default();
     for row in rows(client, "the databases of the server", sql, &[]).await? {
         let (oid, name): (u32, String) = (get(&row, 0)?, get(&row, 1)?);
         let (template, allowed, invalid) = (get(&row, 2)?, get(&row, 3)?, get(&row, 4)?);
+        let bytes: Option<i64> = get(&row, 5)?;
+        found.bytes.extend(bytes.and_then(|bytes| Some((oid, u64::try_from(bytes).ok()?))));
         match reason_against(&name, template, allowed, invalid) {
             None => found.to_read.push(Listed { oid, name }),
             Some("") => {}

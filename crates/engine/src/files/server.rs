@@ -101,6 +101,7 @@ impl ServerFiles<'_> {
             return Err(Error::Manifest { message: "it is that of a database".to_owned() });
         };
         self.outcome.warnings.clone_from(&root.warnings);
+        self.counters.expect(root.totals.content.text_bytes, root.totals.tables);
         self.roles_and_tablespaces(&root).await?;
         data_file::create(self.directory, SCHEMA_FILE)?;
         self.append_schema(SCHEMA_HEAD)?;

@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use coffer_store::Repository;
 
+use super::expected::Expected;
 use super::target::TargetFacts;
 use super::{RestoreOutcome, RestoreRequest, preflight};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::files::toc::Toc;
-use crate::manifest::{DatabaseManifest, Table, Warning};
+use crate::manifest::{DatabaseManifest, Warning};
 use crate::monitor::{Counters, Monitor, Phase, Progress};
-use crate::part::PartReader;
 use crate::proof::Proof;
 use crate::selection::Selected;
 use crate::session;
@@ -26,44 +26,6 @@ pub(super) struct Warnings {
     left_out: u64,
 }
 
-/// What a restore will have moved when it is done.
-#[derive(Debug, Clone, Copy, Default)]
-struct Expected {
-    bytes: u64,
-    /// Ranges and large objects.
-    items: u64,
-}
-
-impl Expected {
-    async fn of(
-        repository: &Repository,
-        manifest: &DatabaseManifest,
-        selected: &Selected,
-    ) -> Result<Self> {
-        let mut expected = Self::default();
-        if selected.is_part() {
-            let mut tables = PartReader::new(repository, &manifest.tables);
-            while let Some(table) = tables.next::<Table>().await? {
-                if selected.has_table(&table) {
-                    expected.add(table.content.text_bytes, table.ranges.len());
-                }
-            }
-        } else {
-            expected.add(manifest.totals.content.text_bytes, manifest.totals.ranges);
-        }
-        if selected.has_large_objects() {
-            let objects = &manifest.large_objects.content;
-            expected.add(objects.text_bytes, objects.rows);
-        }
-        Ok(expected)
-    }
-
-    fn add(&mut self, bytes: u64, items: u64) {
-        self.bytes = self.bytes.saturating_add(bytes);
-        self.items = self.items.saturating_add(items);
-    }
-}
-
 /// One restore.
 pub(super) struct Context {
     pub(super) request: RestoreRequest,
@@ -72,7 +34,6 @@ pub(super) struct Context {
     pub(super) target: TargetFacts,
     /// What of the recovery point is restored.
     pub(super) selected: Selected,
-    totals: Expected,
     /// Sessions that work at the same time: as asked for, as far as the target has room.
     pub(super) workers: usize,
     pub(super) counters: Counters,
@@ -99,16 +60,17 @@ impl Context {
             None => {}
         }
         let workers = request.options.workers.clamp(1, target.free_connections.max(1));
-        let totals = Expected::of(repository, &manifest, &selected).await?;
+        let counters = Counters::default();
+        let expected = Expected::of(repository, &manifest, &selected).await?;
+        counters.expect(expected.bytes, expected.items);
         let context = Self {
             request,
             repository: repository.clone(),
             manifest,
             target,
             selected,
-            totals,
             workers,
-            counters: Counters::default(),
+            counters,
             monitor,
             warnings: Mutex::default(),
         };
@@ -145,9 +107,19 @@ impl Context {
 
     /// Tells where the restore stands.
     pub(super) fn report(&self, phase: Phase, current: Option<String>) {
-        let (bytes_total, items_total) = (Some(self.totals.bytes), Some(self.totals.items));
+        self.monitor.report(&Progress { current, ..self.counters.progress(phase) });
+    }
+
+    /// The same for a phase that counts things of its own.
+    pub(super) fn report_items(
+        &self,
+        phase: Phase,
+        (items_done, items_total): (u64, u64),
+        current: Option<String>,
+    ) {
         let progress = self.counters.progress(phase);
-        self.monitor.report(&Progress { current, bytes_total, items_total, ..progress });
+        let items_total = Some(items_total);
+        self.monitor.report(&Progress { current, items_done, items_total, ..progress });
     }
 
     /// Keeps a warning for the outcome.

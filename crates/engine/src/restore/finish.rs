@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
 use super::RoleMode;
 use super::acl::{AclObject, statements};
@@ -30,8 +31,8 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::TargetExists`] when the name was taken meanwhile, [`Error::Sql`] when sessions that can't be ended keep the
-    /// database in use, failures of the connection.
-    pub(super) async fn give_name(&self) -> Result<()> {
+    /// database in use, [`Error::Cancelled`] while it waits for these, failures of the connection.
+    pub(super) async fn give_name(&self, cancel: &CancellationToken) -> Result<()> {
         self.report(Phase::Rename, None);
         let client = open_maintenance(&self.request.target).await?;
         let temporary = quote_identifier(&self.request.temporary_database);
@@ -48,7 +49,10 @@ impl Context {
                 Err(error) if in_use(&error) && attempt < RENAME_ATTEMPTS => {
                     execute(&client, "ROLLBACK").await?;
                     end_sessions(&client, &self.request.temporary_database).await?;
-                    tokio::time::sleep(RENAME_PAUSE).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(RENAME_PAUSE) => {}
+                        () = cancel.cancelled() => return Err(Error::Cancelled),
+                    }
                     attempt += 1;
                 }
                 Err(error) => return Err(error),

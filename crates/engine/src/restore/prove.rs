@@ -55,6 +55,9 @@ struct Checked {
     rewritten: bool,
 }
 
+/// Bytes read back between two reports of progress.
+const TOLD_BYTES: u64 = 512 * 1024;
+
 /// Some or all rows of a table.
 #[derive(Debug)]
 struct Piece {
@@ -232,15 +235,28 @@ impl Context {
             && rows.may_be(source, &condition).await?
         {
             rows.copy(source, &condition, &mut hasher).await?;
-            return compare::finish(hasher, table);
+            let content = compare::finish(hasher, table)?;
+            self.tell_compared(&piece.table, content.text_bytes);
+            return Ok(content);
         }
         let statement = copy_out_statement(&name, &table.columns, &condition, encoding);
         let what = format!("read back {}.{}", table.schema, table.name);
         let mut rows = session.copy_text(&what, &statement).await?;
+        let mut untold = 0;
         while let Some(slab) = rows.next().await? {
             hasher.update(&slab);
+            untold += slab.len() as u64;
+            if untold >= TOLD_BYTES {
+                self.tell_compared(&piece.table, std::mem::take(&mut untold));
+            }
         }
+        self.tell_compared(&piece.table, untold);
         compare::finish(hasher, table)
+    }
+
+    fn tell_compared(&self, table: &Table, bytes: u64) {
+        self.counters.add_compared(bytes);
+        self.report(Phase::Proof, Some(format!("{}.{}", table.schema, table.name)));
     }
 
     /// How the rows of a table with large ones are read; none where this server's has nothing that could be large.

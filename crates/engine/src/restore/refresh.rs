@@ -1,6 +1,7 @@
 //! Materialized views filled again, and statistics for the planner.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
@@ -74,16 +75,20 @@ impl Context {
     /// `ANALYZE` for every table, several at a time. The planner lives without: what fails is a warning.
     pub(super) async fn gather_statistics(self: Arc<Self>) -> Result<()> {
         let control = self.open().await?;
-        let tables = Arc::new(Mutex::new(own_tables(&control).await?));
+        let tables = own_tables(&control).await?;
+        let (begun, total) = (Arc::new(AtomicU64::new(0)), tables.len() as u64);
+        let tables = Arc::new(Mutex::new(tables));
         let mut workers = JoinSet::new();
         for number in 0..self.workers {
-            let (context, tables) = (Arc::clone(&self), Arc::clone(&tables));
+            let (context, tables, begun) =
+                (Arc::clone(&self), Arc::clone(&tables), Arc::clone(&begun));
             let work = async move {
                 let session = context.open_quiet().await?;
                 loop {
                     let next = tables.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some((schema, name)) = next else { return Ok(()) };
-                    context.report(Phase::Analyze, Some(format!("{schema}.{name}")));
+                    let items = (begun.fetch_add(1, Ordering::Relaxed), total);
+                    context.report_items(Phase::Analyze, items, Some(format!("{schema}.{name}")));
                     let statement = format!("ANALYZE {}", qualified(&schema, &name));
                     match session
                         .batch_execute(&statement)

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::files::toc::{Toc, order_foreign_keys};
 use crate::manifest::DatabaseManifest;
 use crate::part::PartReader;
+use crate::running::RunningTool;
 use crate::tools::scrub;
 
 /// Largest archive of a schema that is taken into memory: about a kilobyte per object.
@@ -158,14 +159,15 @@ impl Context {
             .env("PGOPTIONS", self.tool_settings())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(Error::io("start pg_restore"))?;
-        let said = match child.stderr.take() {
+        let tool = RunningTool::start(command, options.running());
+        let mut tool = tool.map_err(Error::io("start pg_restore"))?;
+        let said = match tool.stderr() {
             Some(stderr) => {
                 read_log(stderr).await.map_err(Error::io("read what pg_restore says"))?
             }
             None => Vec::new(),
         };
-        let status = child.wait().await.map_err(Error::io("wait for pg_restore"))?;
+        let status = tool.wait().await.map_err(Error::io("wait for pg_restore"))?;
         let log = RestoreLog::parse(&String::from_utf8_lossy(&said), status.success());
         self.judge(&log, &status.to_string())
     }

@@ -165,6 +165,8 @@ impl Context {
     /// caller's recovery does it.
     pub(super) async fn drop_what_was_made(&self) -> bool {
         let name = &self.request.temporary_database;
+        // A session that still makes the database would make it after it was dropped.
+        self.request.target.running().ended().await;
         let dropped = drop_temporary_database(&self.request.target, name).await;
         if let Err(error) = &dropped {
             tracing::warn!(database = %name, %error, "temporary database of a restore was not dropped");

@@ -77,13 +77,11 @@ impl PackReading {
     fn report(&self, monitor: &dyn Monitor) {
         let progress = self.run.progress();
         monitor.report(&Progress {
-            phase: Phase::Verify,
             bytes_done: progress.done_bytes,
             bytes_total: Some(progress.bytes),
-            rows_done: 0,
             items_done: progress.done_packs,
             items_total: Some(progress.packs),
-            current: None,
+            ..Progress::new(Phase::Verify)
         });
     }
 }

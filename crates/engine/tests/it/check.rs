@@ -1,6 +1,6 @@
 //! What stands in a backup's way is told apart and named.
 
-use coffer_engine::{ConnectOptions, Error, SslMode, Tools, check_source};
+use coffer_engine::{Error, SslMode, Tools, check_source};
 use coffer_testkit::{PostgresOptions, PostgresServer};
 
 use crate::support::Fixture;
@@ -24,7 +24,8 @@ async fn each_obstacle_is_its_own_error() {
     );
     assert!(!format!("{error:?} {error}").contains("hunter2"));
 
-    let no_password = ConnectOptions { password: None, ..good.clone() };
+    let mut no_password = good.clone();
+    no_password.password = None;
     let error = check_source(&no_password, &f.tools).await.unwrap_err();
     assert!(matches!(error, Error::AuthenticationFailed { .. }), "{error:?}");
 
@@ -39,7 +40,8 @@ async fn each_obstacle_is_its_own_error() {
     let error = check_source(&good.with_address("127.0.0.1", port), &f.tools).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }) && error.is_transient(), "{error:?}");
 
-    let with_tls = ConnectOptions { ssl_mode: SslMode::Require, ..good.clone() };
+    let mut with_tls = good.clone();
+    with_tls.ssl_mode = SslMode::Require;
     let error = check_source(&with_tls, &f.tools).await.unwrap_err();
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
 
@@ -51,10 +53,10 @@ async fn each_obstacle_is_its_own_error() {
 async fn tls_modes_mean_what_they_say() {
     let f = Fixture::start_with(&PostgresOptions { tls: true, ..PostgresOptions::default() }).await;
     let ca = f.server.ca_file();
-    let with = |host: &str, ssl_mode, ssl_root_cert: Option<&std::path::Path>| ConnectOptions {
-        ssl_mode,
-        ssl_root_cert: ssl_root_cert.map(Into::into),
-        ..f.source().with_address(host, f.server.port())
+    let with = |host: &str, ssl_mode, ssl_root_cert: Option<&std::path::Path>| {
+        let mut source = f.source().with_address(host, f.server.port());
+        (source.ssl_mode, source.ssl_root_cert) = (ssl_mode, ssl_root_cert.map(Into::into));
+        source
     };
     for mode in [SslMode::Prefer, SslMode::Require] {
         check_source(&with("127.0.0.1", mode, None), &f.tools).await.unwrap();

@@ -15,6 +15,7 @@ mod backup_unread_random;
 mod backup_unread_shape;
 mod backup_wal_summaries;
 mod backup_writers;
+mod cancelled;
 mod check;
 mod garbage;
 mod large_objects;

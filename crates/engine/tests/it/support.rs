@@ -80,10 +80,9 @@ impl Fixture {
     pub(crate) fn source_as(&self, user: &str, password: &str) -> ConnectOptions {
         let secret =
             format!("postgres://{user}:{password}@127.0.0.1:{}/{DATABASE}", self.server.port());
-        ConnectOptions {
-            ssl_mode: SslMode::Disable,
-            ..ConnectOptions::parse_secret(&secret).expect("a URI")
-        }
+        let mut source = ConnectOptions::parse_secret(&secret).expect("a URI");
+        source.ssl_mode = SslMode::Disable;
+        source
     }
 
     pub(crate) fn request(&self) -> BackupRequest {

@@ -5,7 +5,7 @@ use coffer_azure::ResourceId;
 use super::job_filter::JobFilter;
 use super::{Call, TimePage, errors, vault_require};
 use crate::app::App;
-use crate::db::job::{JOBS_PAGE_ROWS_MAX, Job, JobRange};
+use crate::db::job::{JOBS_PAGE_ROWS_MAX, Job, JobKind, JobRange};
 use crate::db::{self, ListPlace, Paged};
 use crate::error::Error;
 
@@ -26,6 +26,35 @@ pub async fn get(
     db::job::get_in_vault(app.db.read(), vault, job_id)
         .await?
         .ok_or_else(errors::resource_not_found)
+}
+
+/// Asks a job that has not ended to stop, upon which it ends as cancelled and leaves nothing. One whose result is being given its
+/// name ends as it would have.
+///
+/// Azure has no such request for these jobs. Who may begin such a job may cancel it.
+///
+/// # Errors
+/// Not allowed; absent; it has ended; the database fails.
+pub async fn cancel(
+    app: &App,
+    call: Call<'_>,
+    vault: &ResourceId,
+    job_id: &str,
+) -> Result<(), Error> {
+    let job = get(app, call, vault, job_id).await?;
+    let instance = ResourceId::parse(&job.body.instance).map_err(Error::internal)?;
+    let action = match job.body.kind {
+        JobKind::Backup => "backupVaults/backupInstances/backup/action",
+        JobKind::Restore => "backupVaults/backupInstances/restore/action",
+    };
+    call.authorize(app, action, &instance).await?;
+    let mut tx = app.begin(call.caller).await?;
+    if !db::operation::request_cancellation_of_job(&mut tx, &job.id).await? {
+        return Err(errors::state_refuses(format!("The job '{}' has ended.", job.id)));
+    }
+    tx.commit().await?;
+    app.executor.wake();
+    Ok(())
 }
 
 /// The jobs of a vault that the filter admits, newest first. The filter is read after the caller was authorized.

@@ -13,7 +13,7 @@ use coffer_azure::{
 };
 use serde_json::{Map, Value};
 
-use crate::db::job::{Job, JobKind, JobRecoveryPoint, JobStatus};
+use crate::db::job::{Job, JobKind, JobProgress, JobRecoveryPoint, JobStatus};
 
 /// The type of a job's id.
 const JOB_TYPE: &str = "Microsoft.DataProtection/backupVaults/backupJobs";
@@ -155,6 +155,9 @@ fn sub_task(job: &Job) -> JobSubTask {
     }
     if let (None, Some(phase)) = (job.ended_us, &body.phase) {
         tell("Phase", phase.clone());
+        for (name, number) in body.progress.iter().flat_map(progress_details) {
+            tell(name, number.to_string());
+        }
     }
     let mut additional_details = None;
     if job.ended_us.is_some() || body.phase.is_some() {
@@ -178,6 +181,25 @@ fn sub_task(job: &Job) -> JobSubTask {
         },
         additional_details,
     }
+}
+
+/// Progress for which the real service has no member; names are ours, and stay.
+fn progress_details(progress: &JobProgress) -> Vec<(&'static str, u64)> {
+    let known = |name, number: Option<u64>| number.map(|number| (name, number));
+    let some = |name, number: u64| known(name, Some(number).filter(|number| *number > 0));
+    [
+        known("EstimatedTotalInBytes", progress.bytes_total),
+        some("DataTakenOverInBytes", progress.bytes_taken_over),
+        some("DataComparedInBytes", progress.bytes_compared),
+        known("Rows", Some(progress.rows)),
+        known("ItemsDone", progress.items.map(|(done, _)| done)),
+        known("ItemsTotal", progress.items.map(|(_, total)| total)),
+        known("BytesPerSecond", progress.bytes_per_second),
+        known("PhaseSecondsLeft", progress.phase_seconds_left),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn owned(text: Option<&str>) -> String {

@@ -66,6 +66,7 @@ pub(crate) async fn insert(
         source_bytes: None,
         progress_percent: None,
         phase: None,
+        progress: None,
         target_recovery_point: None,
         source_recovery_point: None,
         recovery_destination: None,

@@ -88,6 +88,31 @@ pub async fn claim(
     Ok(row.as_ref().map(claimed_from_row))
 }
 
+/// Claims an operation that waits for a place and whose cancellation was requested: it needs none, since all that it will do is to
+/// end.
+///
+/// # Errors
+/// As [`claim`].
+pub async fn claim_cancelled(
+    tx: &mut Tx,
+    owner: &str,
+    now_us: i64,
+    lease_us: i64,
+) -> Result<Option<Result<ClaimedOperation, Error>>, Error> {
+    let row = sqlx::query(
+        "UPDATE operation SET owner = $1, lease_until_us = $2, generation = generation + 1, attempts = attempts + 1 \
+         WHERE id = (SELECT o.id FROM operation o WHERE o.finished_us IS NULL AND o.cancel_requested <> 0 \
+                     AND o.due_us <= $3 AND o.lease_until_us <= $3 ORDER BY o.due_us LIMIT 1) \
+         AND finished_us IS NULL AND lease_until_us <= $3 RETURNING *",
+    )
+    .bind(owner)
+    .bind(now_us.saturating_add(lease_us))
+    .bind(now_us)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.as_ref().map(claimed_from_row))
+}
+
 /// Gives up the leases of an owner that can't be running any more, because this is its new life.
 ///
 /// # Errors

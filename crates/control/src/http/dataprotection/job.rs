@@ -19,6 +19,12 @@ pub(super) async fn get(request: Request<'_>) -> Result<ArmResponse, Error> {
     ArmResponse::encode(StatusCode::OK, &job_resource(&job, JobForm::Get))
 }
 
+/// 202: the job tells when it has stopped.
+pub(super) async fn cancel(request: Request<'_>) -> Result<ArmResponse, Error> {
+    job::cancel(request.app, request.call(), &request.vault()?, request.name(3)).await?;
+    Ok(ArmResponse::accepted())
+}
+
 pub(super) async fn list(request: Request<'_>) -> Result<ArmResponse, Error> {
     let filter = || encode::filter(request, parse_job_filter);
     let page = encode::time_page(request)?;

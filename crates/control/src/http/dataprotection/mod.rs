@@ -277,6 +277,8 @@ impl<'a> Request<'a> {
             (&Method::GET, ["backupjobs"]) => job::list(self).await,
             (&Method::GET, ["backupjobs", _]) => job::get(self).await,
             (&Method::GET, ["backupjobs", "operations", _]) => job::export_result(self).await,
+            (&Method::POST, ["backupjobs", _, "cancel"]) => job::cancel(self).await,
+            (_, ["backupjobs", _, "cancel"]) => Err(self.method_not_allowed("POST")),
             (_, ["backupjobs"] | ["backupjobs", _] | ["backupjobs", "operations", _]) => {
                 Err(self.method_not_allowed("GET"))
             }

@@ -220,6 +220,7 @@ pub const ROUTES: &[RouteRow] = &[
     group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/operationResults/{name}"),
     group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupJobs"),
     group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupJobs/{name}"),
+    group("POST", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupJobs/{name}/cancel"),
     group("POST", "/providers/Microsoft.DataProtection/backupVaults/{name}/exportBackupJobs"),
     group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupJobs/operations/{name}"),
     group("GET", "/providers/Microsoft.DataProtection/backupVaults/{name}/backupPolicies"),

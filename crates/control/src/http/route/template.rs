@@ -16,6 +16,7 @@ const WORDS: &[&str] = &[
     "backupPolicies",
     "backupResourceGuardProxies",
     "backupVaults",
+    "cancel",
     "checkFeatureSupport",
     "checkNameAvailability",
     "crossRegionRestore",

@@ -117,6 +117,13 @@ impl Saga for Backup {
         }
     }
 
+    /// A recovery point that was sealed is there, and so has to be recorded; whether an attempt that died has sealed it is
+    /// seen when it is looked for.
+    fn runs_cancelled(&self, step: &str, run: &Run) -> bool {
+        let may_be_sealed = || run.checkpoint().is_ok_and(|at: Checkpoint| at.begun_us > 0);
+        step == "lock" || (step == "take" && may_be_sealed())
+    }
+
     async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
         let checkpoint: Checkpoint = run.checkpoint()?;
         note_upkeep(tx, run, checkpoint.repository_guid, outcome).await?;
@@ -239,7 +246,7 @@ impl Backup {
             repository_guid: state.repository_guid,
             retention,
             scheduled_us: input.scheduled_us,
-            begun_us: run.now_us(),
+            begun_us: 0,
             taken: None,
         })?;
         Ok(())
@@ -254,8 +261,13 @@ impl Backup {
             serde_json::from_value(resource.body["properties"].clone()).map_err(Error::internal)?;
         let datasource = &properties.data_source_info.resource_id;
         let name = ResourceId::parse(datasource).map_err(Error::internal)?.name().to_owned();
-        let repository =
-            open_repository(&self.app, &operation.vault, checkpoint.repository_guid).await?;
+        let opening = open_repository(&self.app, &operation.vault, checkpoint.repository_guid);
+        let repository = if checkpoint.begun_us == 0 {
+            run.unless_stopped(opening).await?
+        } else {
+            // What is in it may have to be recorded.
+            opening.await?
+        };
 
         let stop = run.cancellation().child_token();
         let monitor = Arc::new(JobMonitor::new(run.kind(), "take"));
@@ -275,6 +287,7 @@ impl Backup {
                 if let Some(taken) = sealed_before(&repository, &checkpoint, &name, now_us).await? {
                     return Ok(taken);
                 }
+                run.check_stopped()?;
                 checkpoint.begun_us = now_us;
                 run.save_checkpoint(&checkpoint).await?;
                 let access = datasource_access(
@@ -282,8 +295,8 @@ impl Backup {
                     &operation.vault,
                     &properties.data_source_info,
                     properties.datasource_auth_credentials.as_ref(),
-                )
-                .await?;
+                );
+                let access = run.unless_stopped(access).await?;
                 let work = WorkDirectory::make(&self.app, run).await?;
                 let request =
                     self.request(run, &checkpoint, &access, &work, &resource.body).await?;

@@ -1,19 +1,23 @@
-//! The engine's progress on its way into the job's row: kept as it comes, written down at most once a second.
+//! The engine's progress on its way into the job's row: kept as it comes, written down as soon as there is any, and from then on once a
+//! second while there is something new to say. That nothing moves any more is new, too.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use coffer_engine::{Monitor, Phase, Progress};
+use coffer_engine::{Monitor, PaceMeter, Phase, Progress};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::db::job::{Job, JobProgress};
 use crate::operations::crash::crash_here;
 use crate::operations::{JobReport, OperationKind};
 
 /// The shortest time between two writes of a job's progress.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// When it is written first: what is over by then needs none.
+const FIRST_REPORT: Duration = Duration::from_millis(100);
 /// How long work that was cancelled for want of progress has to end.
 const STALL_GRACE: Duration = Duration::from_secs(30);
 /// What a job that still runs shows at most.
@@ -23,7 +27,9 @@ const RUNNING_PERCENT_MAX: f64 = 99.9;
 pub(super) struct JobMonitor {
     kind: OperationKind,
     step: &'static str,
+    started: Instant,
     latest: Mutex<Option<Progress>>,
+    meter: Mutex<PaceMeter>,
     database_made: Notify,
     stalled: AtomicBool,
 }
@@ -33,7 +39,9 @@ impl JobMonitor {
         JobMonitor {
             kind,
             step,
+            started: Instant::now(),
             latest: Mutex::new(None),
+            meter: Mutex::default(),
             database_made: Notify::new(),
             stalled: AtomicBool::new(false),
         }
@@ -95,23 +103,21 @@ impl JobMonitor {
     ) -> T {
         let mut work = std::pin::pin!(work);
         let Some(report) = report else { return work.await };
-        let mut ticks = tokio::time::interval(REPORT_INTERVAL);
+        let mut ticks = tokio::time::interval_at(Instant::now() + FIRST_REPORT, REPORT_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        ticks.tick().await;
         let mut written = None;
         loop {
             tokio::select! {
                 done = &mut work => return done,
                 _ = ticks.tick() => {
-                    let latest = self.latest();
-                    if latest != written {
-                        if let Some(progress) = &latest
-                            && let Err(error) = write(&report, progress).await
-                        {
-                            tracing::warn!(error = error.chain(), "a job's progress cannot be written");
-                        }
-                        written = latest;
+                    let told = self.told();
+                    if let Some(told) = &told
+                        && Some(told) != written.as_ref()
+                        && let Err(error) = report.update(|job| told.write(job)).await
+                    {
+                        tracing::warn!(error = error.chain(), "a job's progress cannot be written");
                     }
+                    written = told;
                 }
             }
         }
@@ -139,17 +145,53 @@ fn inner_point(step: &str, phase: Phase) -> String {
     format!("{step}:{}", phase.name())
 }
 
-async fn write(report: &JobReport, progress: &Progress) -> Result<(), crate::error::Error> {
-    report
-        .update(|job| {
-            job.body.phase = Some(match &progress.current {
+/// What a job's row says of its progress.
+#[derive(Debug, Clone, PartialEq)]
+struct Told {
+    phase: String,
+    transferred_bytes: u64,
+    percent: Option<f64>,
+    progress: JobProgress,
+}
+
+impl Told {
+    fn write(&self, job: &mut Job) {
+        job.body.phase = Some(self.phase.clone());
+        job.body.transferred_bytes = Some(self.transferred_bytes);
+        job.body.progress_percent = self.percent;
+        job.body.progress = Some(self.progress.clone());
+    }
+}
+
+impl JobMonitor {
+    /// What can be said now; nothing before the engine has said something.
+    fn told(&self) -> Option<Told> {
+        let progress = self.latest()?;
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = meter.observe(self.started.elapsed(), &progress);
+        Some(Told {
+            phase: match &progress.current {
                 Some(current) => format!("{} {current}", progress.phase.name()),
                 None => progress.phase.name().to_owned(),
-            });
-            job.body.transferred_bytes = Some(progress.bytes_done);
-            job.body.progress_percent = percent(progress);
+            },
+            transferred_bytes: progress.bytes_done,
+            percent: percent(&progress),
+            progress: JobProgress {
+                bytes_total: progress.bytes_total,
+                bytes_taken_over: progress.bytes_taken_over,
+                bytes_compared: progress.bytes_compared,
+                rows: progress.rows_done,
+                items: progress.items_total.map(|total| (progress.items_done, total)),
+                bytes_per_second: pace.bytes_per_second,
+                phase_seconds_left: pace.phase_left.map(whole_seconds),
+            },
         })
-        .await
+    }
+}
+
+/// Begun ones count.
+fn whole_seconds(left: Duration) -> u64 {
+    left.as_secs() + u64::from(left.subsec_nanos() > 0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a percentage for people")]

@@ -139,6 +139,13 @@ impl Saga for Restore {
         }
     }
 
+    /// What has its name is there; whether a run that died has given it is seen when it is looked for.
+    fn runs_cancelled(&self, step: &str, run: &Run) -> bool {
+        let may_be_named =
+            || run.checkpoint().is_ok_and(|at: Checkpoint| at.temporary_oid.is_some());
+        step == "publish" || (step == "write" && may_be_named())
+    }
+
     async fn abandon(&self, run: &mut Run) -> Result<(), Failure> {
         let input: RestoreInput = run.input()?;
         let vault = &run.operation().vault;
@@ -214,11 +221,16 @@ impl Restore {
             return Err(Error::internal("a restore as database without one").into());
         };
         let operation = run.operation();
-        let DatabaseTarget { request, access } =
-            database_target(&self.app, run, &operation.vault, input, datasource, credentials)
-                .await?;
-        let place = &access.place;
         let checkpoint: Checkpoint = run.checkpoint()?;
+        let resolving =
+            database_target(&self.app, run, &operation.vault, input, datasource, credentials);
+        let DatabaseTarget { request, access } = if checkpoint.temporary_oid.is_none() {
+            run.unless_stopped(resolving).await?
+        } else {
+            // The database may have its name.
+            resolving.await?
+        };
+        let place = &access.place;
         if let Some(made) = checkpoint.temporary_oid
             && database_oid(&request.target, &request.database)
                 .await
@@ -228,11 +240,12 @@ impl Restore {
             tracing::info!("an earlier run has given the database its name; it is recorded now");
             return Ok(written_before(&access.place.database));
         }
-        drop_temporary(&request, place).await?;
+        run.unless_stopped(drop_temporary(&request, place)).await?;
         let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
         let (_, state) = instance_resource(&self.app, instance).await?;
         let repository =
-            source_repository(&self.app, &operation.vault, input, state.repository_guid).await?;
+            source_repository(&self.app, &operation.vault, input, state.repository_guid);
+        let repository = run.unless_stopped(repository).await?;
         let _work = WorkDirectory::make(&self.app, run).await?;
         let stop = run.cancellation().child_token();
         let monitor = Arc::new(JobMonitor::new(run.kind(), "write"));
@@ -276,7 +289,8 @@ impl Restore {
         let (resource, state) = instance_resource(&self.app, instance).await?;
         let of_server = datasource::is_server(&instance_row::datasource_of(&resource)?);
         let repository =
-            source_repository(&self.app, &operation.vault, input, state.repository_guid).await?;
+            source_repository(&self.app, &operation.vault, input, state.repository_guid);
+        let repository = run.unless_stopped(repository).await?;
         let Choice { selection, role_map, .. } = chosen(input)?;
         let id = recovery_point_id(&input.request)?;
         let request = FilesRequest {
@@ -322,7 +336,14 @@ impl Restore {
         let holder = &run.operation().id;
         let clock = &self.app.clock;
         let done = while_pinned(repository, recovery_point_id, holder, clock, stop, restoring);
-        match done.await.map_err(|error| store_failure(&error))? {
+        let done = match done.await {
+            Ok(done) => done,
+            Err(error) => {
+                run.check_stopped()?;
+                return Err(store_failure(&error));
+            }
+        };
+        match done {
             (Ok(restored), _) => Ok(restored),
             (Err(EngineError::Cancelled), Some(lost)) => Err(store_failure(&lost)),
             (Err(error), _) => Err(engine_failure(&error, place)),

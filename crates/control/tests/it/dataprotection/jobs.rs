@@ -46,6 +46,7 @@ async fn add(s: &Scene, vault: &str, numbers: std::ops::Range<usize>) {
                 source_bytes: None,
                 progress_percent: None,
                 phase: None,
+                progress: None,
                 target_recovery_point: None,
                 source_recovery_point: None,
                 recovery_destination: None,

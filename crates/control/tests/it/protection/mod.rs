@@ -3,6 +3,7 @@
 mod alerts;
 mod audited_acts;
 mod azure_key_vault;
+mod cancelled;
 mod deletion;
 pub(crate) mod estate;
 mod guarded_restore;

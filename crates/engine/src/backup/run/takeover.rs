@@ -55,7 +55,6 @@ impl Run {
         }
         // A session of its own: a checkpoint may take its time.
         let connection = session::open(&self.request.source).await?;
-        self.cancellers.add(&connection);
         let read = log_map::of_span(&connection, &span, known.source.database_oid, options)
             .traced(span!("log"))
             .await;

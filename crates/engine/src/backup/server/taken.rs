@@ -205,6 +205,7 @@ mod tests {
         let last = Databases {
             to_read: vec![listed(1, "read"), listed(3, "late")],
             left_out: vec![(listed(2, "closed since"), "closed"), (listed(4, "template"), "one")],
+            ..Databases::default()
         };
         taken.leave_out(last).unwrap();
         let left: Vec<_> = taken.left_out.iter().map(|left| left.database.as_str()).collect();

@@ -16,7 +16,7 @@ use crate::catalog::large_object::LargeObjectFacts;
 use crate::error::Result;
 use crate::large_object::{ObjectReader, ObjectSink, prefer_the_index};
 use crate::manifest::{Content, NotProved};
-use crate::monitor::Phase;
+use crate::monitor::{Counters, Phase};
 use crate::proof::Proof;
 use crate::row_hash::LargeObjectHasher;
 use crate::span::{Traced as _, span};
@@ -84,7 +84,8 @@ impl Context {
         prefer_the_index(&session).await?;
         let reader = ObjectReader::new(&session).await?;
         let key = self.repository.row_hash_key();
-        let mut sum = ObjectSum { key, hasher: None, content: Content::default() };
+        let counters = &self.counters;
+        let mut sum = ObjectSum { key, hasher: None, content: Content::default(), counters };
         loop {
             let range = numbers.lock().await.recv().await;
             let Some((first, last)) = range else { return Ok(sum.content) };
@@ -100,12 +101,14 @@ struct ObjectSum<'a> {
     /// Of the object that has begun.
     hasher: Option<LargeObjectHasher>,
     content: Content,
+    counters: &'a Counters,
 }
 
 impl ObjectSink for ObjectSum<'_> {
     async fn take(&mut self, oid: u32, bytes: &[u8]) -> Result<()> {
         let hasher = self.hasher.get_or_insert_with(|| LargeObjectHasher::new(self.key, oid));
         hasher.update(bytes);
+        self.counters.add_compared(bytes.len() as u64);
         Ok(())
     }
 
