@@ -14,7 +14,7 @@ use crate::monitor::{Counters, Monitor, Phase, Progress};
 use crate::part::PartReader;
 use crate::proof::Proof;
 use crate::selection::Selected;
-use crate::session;
+use crate::session::{self, set_known};
 
 /// Warnings kept of one restore; there may be as many as objects.
 const WARNINGS_MAX: usize = 200;
@@ -127,12 +127,13 @@ impl Context {
     /// name, waits for all of them. Constraints and views may call functions that read views, so these are allowed.
     pub(super) async fn open(&self) -> Result<Connection> {
         let connection = self.open_reading().await?;
-        let settings = "SET default_transaction_read_only = off; \
-             SELECT pg_catalog.set_config('synchronous_commit', 'off', false); \
-             SELECT pg_catalog.set_config(name, '', false) FROM pg_catalog.pg_settings \
-             WHERE name = 'restrict_nonsystem_relation_kind'";
+        let settings = format!(
+            "SET default_transaction_read_only = off; \
+             SELECT pg_catalog.set_config('synchronous_commit', 'off', false); {}",
+            set_known("('restrict_nonsystem_relation_kind', '')")
+        );
         connection
-            .batch_execute(settings)
+            .batch_execute(&settings)
             .await
             .map_err(|e| Error::sql("set the session's parameters", &e))?;
         Ok(connection)
@@ -141,6 +142,11 @@ impl Context {
     /// A session that reads back what was restored, exactly as the backup read it.
     pub(super) async fn open_reading(&self) -> Result<Connection> {
         session::open(&self.inside()).await
+    }
+
+    /// Bytes of COPY text and large objects that it will have written.
+    pub(super) fn bytes_expected(&self) -> u64 {
+        self.totals.bytes
     }
 
     /// Tells where the restore stands.
