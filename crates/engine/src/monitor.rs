@@ -169,6 +169,11 @@ impl Counters {
         self.bytes.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Takes back bytes that were added for work that is done again.
+    pub fn take_back_bytes(&self, count: u64) {
+        self.bytes.fetch_sub(count, Ordering::Relaxed);
+    }
+
     /// Adds to the rows.
     pub fn add_rows(&self, count: u64) {
         self.rows.fetch_add(count, Ordering::Relaxed);

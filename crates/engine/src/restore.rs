@@ -236,9 +236,12 @@ impl Context {
         self.report(Phase::Refresh, None);
         self.refresh_views().traced(span!("refresh")).await?;
         self.report(Phase::Analyze, None);
-        Arc::clone(&self).gather_statistics().traced(span!("analyze")).await?;
+        // Statistics are written beside the proof: neither changes a row, and their locks do not exclude each other.
+        let analyze = Arc::clone(&self).gather_statistics().traced(span!("analyze"));
         self.report(Phase::Proof, None);
-        Arc::clone(&self).prove(loaded).traced(span!("proof")).await
+        let prove = Arc::clone(&self).prove(loaded).traced(span!("proof"));
+        let (proof, ()) = futures::try_join!(prove, analyze)?;
+        Ok(proof)
     }
 }
 

@@ -64,16 +64,21 @@ pub async fn apply(client: &tokio_postgres::Client) -> Result<()> {
     for (name, value) in CANONICAL_SETTINGS {
         batch.push_str(&format!("SELECT pg_catalog.set_config('{name}', '{value}', false);"));
     }
-    for (name, value) in SESSION_SETTINGS {
-        batch.push_str(&format!(
-            "SELECT pg_catalog.set_config(name, '{value}', false) FROM pg_catalog.pg_settings \
-             WHERE name OPERATOR(pg_catalog.=) '{name}';"
-        ));
-    }
+    let settings = SESSION_SETTINGS.map(|(name, value)| format!("('{name}', '{value}')"));
+    batch.push_str(&set_known(&settings.join(", ")));
     client
         .batch_execute(&batch)
         .await
         .map_err(|error| Error::sql("set the session's parameters", &error))
+}
+
+/// Sets those of these pairs of name and value that the server knows. `pg_settings` would tell too, but makes a list of some
+/// four hundred lines at each look.
+pub(crate) fn set_known(pairs: &str) -> String {
+    format!(
+        "SELECT pg_catalog.set_config(name, value, false) FROM (VALUES {pairs}) AS v(name, value) \
+         WHERE pg_catalog.current_setting(name, true) IS NOT NULL"
+    )
 }
 
 /// Runs statements that give nothing back, saying what they were for when one fails.

@@ -14,7 +14,7 @@ use crate::manifest::{DatabaseManifest, Warning};
 use crate::monitor::{Counters, Monitor, Phase, Progress};
 use crate::proof::Proof;
 use crate::selection::Selected;
-use crate::session;
+use crate::session::{self, set_known};
 
 /// Warnings kept of one restore; there may be as many as objects.
 const WARNINGS_MAX: usize = 200;
@@ -37,6 +37,8 @@ pub(super) struct Context {
     /// Sessions that work at the same time: as asked for, as far as the target has room.
     pub(super) workers: usize,
     pub(super) counters: Counters,
+    /// Bytes of COPY text and large objects that it will have written.
+    pub(super) bytes_expected: u64,
     monitor: Arc<dyn Monitor>,
     warnings: Mutex<Warnings>,
 }
@@ -71,6 +73,7 @@ impl Context {
             selected,
             workers,
             counters,
+            bytes_expected: expected.bytes,
             monitor,
             warnings: Mutex::default(),
         };
@@ -89,12 +92,13 @@ impl Context {
     /// name, waits for all of them. Constraints and views may call functions that read views, so these are allowed.
     pub(super) async fn open(&self) -> Result<Connection> {
         let connection = self.open_reading().await?;
-        let settings = "SET default_transaction_read_only = off; \
-             SELECT pg_catalog.set_config('synchronous_commit', 'off', false); \
-             SELECT pg_catalog.set_config(name, '', false) FROM pg_catalog.pg_settings \
-             WHERE name = 'restrict_nonsystem_relation_kind'";
+        let settings = format!(
+            "SET default_transaction_read_only = off; \
+             SELECT pg_catalog.set_config('synchronous_commit', 'off', false); {}",
+            set_known("('restrict_nonsystem_relation_kind', '')")
+        );
         connection
-            .batch_execute(settings)
+            .batch_execute(&settings)
             .await
             .map_err(|e| Error::sql("set the session's parameters", &e))?;
         Ok(connection)

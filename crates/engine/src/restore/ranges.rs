@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use coffer_store::Repository;
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 
 use crate::error::Result;
 use crate::manifest::{Range, Ranges, RowChunk};
@@ -45,4 +45,18 @@ pub(crate) fn read_chunks(
 ) -> BoxStream<'_, Result<Bytes>> {
     let read = move |chunk: RowChunk| async move { chunk.read(repository).await };
     stream::iter(chunks).map(read).buffered(CHUNKS_AHEAD).boxed()
+}
+
+/// The text of all ranges of a table, in order.
+pub(crate) fn read_table<'a>(
+    repository: &'a Repository,
+    ranges: &Ranges,
+) -> impl Stream<Item = Result<Bytes>> + Send + use<'a> {
+    let reader = RangeReader::new(repository, ranges);
+    let ranges = stream::try_unfold(reader, |mut reader| async move {
+        Ok(reader.next().await?.map(|range| (range, reader)))
+    });
+    let chunks = ranges.map_ok(|range| stream::iter(range.chunks).map(Ok)).try_flatten();
+    let read = move |chunk: RowChunk| async move { chunk.read(repository).await };
+    chunks.map_ok(read).try_buffered(CHUNKS_AHEAD)
 }

@@ -1,7 +1,6 @@
 //! Materialized views filled again, and statistics for the planner.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
@@ -72,43 +71,42 @@ impl Context {
         Ok(())
     }
 
-    /// `ANALYZE` for every table, several at a time. The planner lives without: what fails is a warning.
+    /// `ANALYZE` for every table, in half as many sessions as work beside it for the proof, where the server has room for
+    /// more than one: it reads a sample, the proof reads all. The planner lives without: what fails is a warning.
     pub(super) async fn gather_statistics(self: Arc<Self>) -> Result<()> {
         let control = self.open().await?;
-        let tables = own_tables(&control).await?;
-        let (begun, total) = (Arc::new(AtomicU64::new(0)), tables.len() as u64);
-        let tables = Arc::new(Mutex::new(tables));
-        let mut workers = JoinSet::new();
-        for number in 0..self.workers {
-            let (context, tables, begun) =
-                (Arc::clone(&self), Arc::clone(&tables), Arc::clone(&begun));
-            let work = async move {
-                let session = context.open_quiet().await?;
-                loop {
-                    let next = tables.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some((schema, name)) = next else { return Ok(()) };
-                    let items = (begun.fetch_add(1, Ordering::Relaxed), total);
-                    context.report_items(Phase::Analyze, items, Some(format!("{schema}.{name}")));
-                    let statement = format!("ANALYZE {}", qualified(&schema, &name));
-                    match session
-                        .batch_execute(&statement)
-                        .await
-                        .map_err(|e| Error::sql("analyze", &e))
-                    {
-                        Ok(()) => {}
-                        Err(error) if error.sqlstate().is_some() => {
-                            context.warn(
-                                "AnalyzeFailed",
-                                format!("no statistics of {schema}.{name}: {error}"),
-                            );
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-            };
-            workers.spawn(work.traced(span!("worker", number)));
+        let tables = Arc::new(Mutex::new(own_tables(&control).await?));
+        drop(control);
+        let room = self.target.free_connections.saturating_sub(self.workers);
+        let mut sessions = JoinSet::new();
+        for number in 0..room.min(self.workers / 2).max(1) {
+            let work = Arc::clone(&self).analyze(Arc::clone(&tables));
+            sessions.spawn(work.traced(span!("worker", number)));
         }
-        finish_all(workers).await.map(drop)
+        finish_all(sessions).await.map(drop)
+    }
+
+    async fn analyze(
+        self: Arc<Self>,
+        tables: Arc<Mutex<VecDeque<(String, String)>>>,
+    ) -> Result<()> {
+        let session = self.open_quiet().await?;
+        loop {
+            let next = tables.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some((schema, name)) = next else { return Ok(()) };
+            let statement = format!("ANALYZE {}", qualified(&schema, &name));
+            let done = session.batch_execute(&statement).await;
+            match done.map_err(|e| Error::sql("analyze", &e)) {
+                Ok(()) => {}
+                Err(error) if error.sqlstate().is_some() => {
+                    self.warn(
+                        "AnalyzeFailed",
+                        format!("no statistics of {schema}.{name}: {error}"),
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// A session in which restored event triggers stay silent, where the role may have that.

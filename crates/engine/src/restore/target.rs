@@ -41,6 +41,8 @@ pub(super) struct TargetFacts {
     pub(super) free_connections: usize,
     /// `maintenance_work_mem`, in kilobytes.
     pub(super) maintenance_work_mem_kb: i64,
+    /// `wal_level` is `minimal`: rows of a new file are not logged.
+    pub(super) skips_log: bool,
     /// Names of all roles.
     pub(super) roles: HashSet<String>,
     /// Names of all tablespaces.
@@ -87,7 +89,8 @@ impl TargetFacts {
              pg_catalog.current_setting('max_connections')::int8 \
                - pg_catalog.current_setting('superuser_reserved_connections')::int8 \
                - (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend'), \
-             (SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'maintenance_work_mem') \
+             (SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'maintenance_work_mem'), \
+             pg_catalog.current_setting('wal_level') = 'minimal' \
              FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
         let row = client
             .query_one(statement, &[&wanted.database, &wanted.encoding])
@@ -102,6 +105,7 @@ impl TargetFacts {
         self.name_taken = row.get(6);
         self.encoding_known = row.get(7);
         self.maintenance_work_mem_kb = row.get(9);
+        self.skips_log = row.get(10);
         self.free_connections = usize::try_from(row.get::<_, i64>(8) - OWN_SESSIONS).unwrap_or(0);
         Ok(())
     }

@@ -25,6 +25,7 @@ mod large_rows_random;
 mod restore_across;
 mod restore_database;
 mod restore_files;
+mod restore_loads;
 mod restore_parts;
 mod restore_refusals;
 mod restore_support;
