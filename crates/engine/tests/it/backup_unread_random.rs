@@ -204,6 +204,7 @@ fn seed() -> u64 {
     asked("COFFER_TEST_SEED").unwrap_or_else(|| u64::from(rand::random::<u32>()))
 }
 
+#[expect(clippy::print_stderr, reason = "the seed and the counts are part of what is shown")]
 async fn nothing_stale(major: Option<u32>) {
     if major.is_some_and(|major| !has_major(major)) {
         return;
