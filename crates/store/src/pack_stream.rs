@@ -23,7 +23,7 @@ use crate::{
 /// A chunk may cross the end of a pack; this much is kept free for it, so that the buffer rarely grows.
 const SPARE_BYTES: usize = 2 * 1024 * 1024;
 
-/// Plain bytes with the name that a chunk of them has: see [`Repository::name_chunk`].
+/// Plain bytes with the name that a chunk of them has: see [`crate::Repository::name_chunk`].
 #[derive(Debug, Clone, Copy)]
 pub struct NamedChunk<'a> {
     pub(crate) id: ChunkId,

@@ -1,7 +1,7 @@
 //! Keyed BLAKE3 of many short pieces at once.
 //!
 //! The library hashes pieces of one length side by side by itself, within one long input; for many inputs the way to that is not a part of its
-//! documented interface. It is used in [`hash_all`] and nowhere else, the library's version is fixed in Cargo.toml, and a test holds every result
+//! documented interface. It is used in `Lanes::hash_all` and nowhere else, the library's version is fixed in Cargo.toml, and a test holds every result
 //! against the documented one: without it rows would be hashed one by one, as slowly as before, and to the same.
 
 use blake3::IncrementCounter;
