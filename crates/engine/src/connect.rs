@@ -5,6 +5,7 @@
 //! timeout. A password lives in a [`SecretString`] and leaves it only towards the server.
 
 mod secret;
+mod slabs;
 mod tap;
 mod tls;
 
@@ -25,8 +26,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::{Error, Result, chain};
 use crate::running::Running;
 pub use secret::SecretFormatError;
-pub use tap::{CopyText, Slab};
-use tap::{Switch, Tap, TapConnect};
+use slabs::Switch;
+pub use slabs::{CopyText, Slab};
+use tap::{Tap, TapConnect};
 
 /// Time for TCP, TLS and login together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);

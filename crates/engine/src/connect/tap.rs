@@ -1,7 +1,7 @@
 //! Rows of a COPY, past the driver.
 //!
 //! The driver hands over one message at a time, and the server sends one for each row: for short rows that costs more than all else
-//! that is done to them. So what the server says goes through here first. While a [`CopyText`] is read, the text in messages of
+//! that is done to them. So what the server says goes through here first. While a [`super::CopyText`] is read, the text in messages of
 //! COPY is put together into slabs that go straight to its reader; every other message goes on to the driver, which sees a COPY
 //! without rows.
 //!
@@ -10,27 +10,21 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
-use tokio_postgres::{Client, CopyOutStream};
 use tokio_util::sync::PollSender;
 
-use crate::error::{Error, Result};
+use super::slabs::{Slab, Switch};
 
 /// Bytes read from the server at once.
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes of a slab that is not the last, or sent because its reader waits.
 const SLAB_BYTES: usize = 128 * 1024;
-/// Slabs that wait for their reader.
-const SLABS_WAITING: usize = 2;
 /// Text of one COPY after which it is read by batches: the server sends eight kilobytes at a time, and to wake up for each of them costs both
 /// sides more than to let some gather. Short ones are not held up.
 const BATCHES_AFTER_BYTES: usize = 256 * 1024;
@@ -42,105 +36,6 @@ const HEAD_BYTES: usize = 5;
 const COPY_DATA: u8 = b'd';
 const COPY_DONE: u8 = b'c';
 const ERROR: u8 = b'E';
-
-/// Text as it comes, cut anywhere.
-pub type Slab = Vec<u8>;
-
-/// How a session asks for the text of its next COPY.
-#[derive(Debug, Default)]
-pub(super) struct Switch {
-    is_on: AtomicBool,
-    /// A COPY was asked for whose end was not seen.
-    is_open: AtomicBool,
-    sender: Mutex<Option<mpsc::Sender<Slab>>>,
-}
-
-impl Switch {
-    /// Of the next COPY; none while the last was not read to its end: what comes may still be of that.
-    fn turn_on(&self) -> Option<mpsc::Receiver<Slab>> {
-        if self.is_open.swap(true, Ordering::AcqRel) {
-            return None;
-        }
-        let (sender, receiver) = mpsc::channel(SLABS_WAITING);
-        *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        self.is_on.store(true, Ordering::Release);
-        Some(receiver)
-    }
-
-    /// Who is to have the text of the COPY that has begun, asked once.
-    fn take(&self) -> Option<mpsc::Sender<Slab>> {
-        if !self.is_on.swap(false, Ordering::AcqRel) {
-            return None;
-        }
-        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// The end was seen, or it was never begun.
-    fn turn_off(&self) {
-        drop(self.take());
-        self.is_open.store(false, Ordering::Release);
-    }
-}
-
-/// The text of one COPY, to be read to its end before the session is asked for another.
-pub struct CopyText {
-    slabs: mpsc::Receiver<Slab>,
-    /// What the driver sees of it: its end.
-    end: Pin<Box<CopyOutStream>>,
-    switch: Arc<Switch>,
-    what: String,
-}
-
-impl std::fmt::Debug for CopyText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CopyText").field("what", &self.what).finish_non_exhaustive()
-    }
-}
-
-impl CopyText {
-    pub(super) async fn begin(
-        client: &Client,
-        switch: &Arc<Switch>,
-        what: &str,
-        statement: &str,
-    ) -> Result<Self> {
-        let Some(slabs) = switch.turn_on() else {
-            return Err(Error::Protocol {
-                context: what.to_owned(),
-                message: "the session has a COPY that was not read to its end".to_owned(),
-            });
-        };
-        match client.copy_out(statement).await {
-            Ok(end) => {
-                let (switch, what) = (Arc::clone(switch), what.to_owned());
-                Ok(Self { slabs, end: Box::pin(end), switch, what })
-            }
-            Err(error) => {
-                switch.turn_off();
-                Err(Error::sql(what, &error))
-            }
-        }
-    }
-
-    /// The next piece; none at the end.
-    ///
-    /// # Errors
-    /// [`Error::Sql`]: what the server or the connection says in the place of the end.
-    pub async fn next(&mut self) -> Result<Option<Slab>> {
-        if let Some(slab) = self.slabs.recv().await {
-            return Ok(Some(slab));
-        }
-        let end = loop {
-            match self.end.try_next().await {
-                Ok(Some(_)) => {}
-                Ok(None) => break Ok(None),
-                Err(error) => break Err(Error::sql(&self.what, &error)),
-            }
-        };
-        self.switch.turn_off();
-        end
-    }
-}
 
 /// What of a message is still to come.
 #[derive(Debug, Clone, Copy)]
@@ -394,8 +289,7 @@ where
 {
     type Stream = Tap<C::Stream>;
     type Error = Box<dyn std::error::Error + Send + Sync>;
-    type Future =
-        Pin<Box<dyn Future<Output = std::result::Result<Self::Stream, Self::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, Self::Error>> + Send>>;
 
     fn connect(self, stream: Tap<S>) -> Self::Future {
         let Tap { inner, switch, from, to, .. } = stream;
