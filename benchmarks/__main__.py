@@ -143,7 +143,7 @@ def run_main(bench, options):
                 if peer.restores:
                     bench.server.psql("postgres", "CHECKPOINT")
                     measured(samples, RESTORE, peer, peer.restore)
-        data.settle(bench.server, DATABASE)
+        data.tidy(bench.server, DATABASE)
     return samples
 
 

@@ -85,5 +85,11 @@ def change(server, database, kind, round_number):
     server.psql(database, CHANGES[kind].format(round=round_number))
 
 
+def tidy(server, database):
+    """Tables without free space, as they were loaded: what is left of one round would scatter the changes of the next."""
+    server.psql(database, "VACUUM FULL;")
+    settle(server, database)
+
+
 def settle(server, database):
     server.psql(database, "VACUUM (FREEZE, ANALYZE); CHECKPOINT;")

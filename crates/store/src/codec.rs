@@ -60,7 +60,8 @@ impl Encoder {
     /// Appends encoding and encoded bytes to `buffer`.
     pub(crate) fn encode(&mut self, plain: &[u8], buffer: &mut Vec<u8>) -> Result<()> {
         let start = buffer.len();
-        buffer.reserve(
+        // No more than that: to double the buffer of a pack would double what a worker holds.
+        buffer.reserve_exact(
             zstd::zstd_safe::compress_bound(plain.len()).max(plain.len()) + OVERHEAD_BYTES,
         );
         buffer.push(ENCODING_ZSTD);

@@ -20,8 +20,8 @@ use crate::{
     writer::Shared,
 };
 
-/// A chunk may cross the end of a pack; this much is kept free for it, so that the buffer rarely grows.
-const SPARE_BYTES: usize = 2 * 1024 * 1024;
+/// A chunk may cross the end of a pack; this much is kept free for it, so that the buffer rarely grows. What is not written to takes no memory.
+const SPARE_BYTES: usize = 6 * 1024 * 1024;
 
 /// Plain bytes with the name that a chunk of them has: see [`crate::Repository::name_chunk`].
 #[derive(Debug, Clone, Copy)]

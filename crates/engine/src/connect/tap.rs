@@ -12,10 +12,8 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_util::sync::PollSender;
 
@@ -25,11 +23,6 @@ use super::slabs::{Slab, Switch};
 const READ_BYTES: usize = 64 * 1024;
 /// Bytes of a slab that is not the last, or sent because its reader waits.
 const SLAB_BYTES: usize = 128 * 1024;
-/// Text of one COPY after which it is read by batches: the server sends eight kilobytes at a time, and to wake up for each of them costs both
-/// sides more than to let some gather. Short ones are not held up.
-const BATCHES_AFTER_BYTES: usize = 256 * 1024;
-/// How long text gathers. Its socket holds more than comes in that time.
-const BATCH: Duration = Duration::from_millis(1);
 /// Type and length of a message.
 const HEAD_BYTES: usize = 5;
 
@@ -63,11 +56,6 @@ pub(super) struct Tap<S> {
     is_at_end: bool,
     reader: Option<PollSender<Slab>>,
     slab: Slab,
-    /// Bytes of text of this COPY.
-    text_bytes: usize,
-    /// Until then text gathers.
-    pause: Pin<Box<Sleep>>,
-    is_paused: bool,
 }
 
 impl<S> Tap<S> {
@@ -83,9 +71,6 @@ impl<S> Tap<S> {
             is_at_end: false,
             reader: None,
             slab: Slab::new(),
-            text_bytes: 0,
-            pause: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            is_paused: false,
         }
     }
 
@@ -112,7 +97,6 @@ impl<S> Tap<S> {
                         && let Some(sender) = self.switch.take()
                     {
                         self.reader = Some(PollSender::new(sender));
-                        self.text_bytes = 0;
                     }
                     if kind == COPY_DATA && self.reader.is_some() && length >= 4 {
                         self.from += HEAD_BYTES;
@@ -142,7 +126,6 @@ impl<S> Tap<S> {
                     self.slab.extend_from_slice(&self.buffer[self.from..self.from + some]);
                     self.from += some;
                     self.rest = Rest::Text(left - some);
-                    self.text_bytes = self.text_bytes.saturating_add(some);
                     if self.slab.len() >= SLAB_BYTES {
                         ready!(self.send(cx));
                     }
@@ -209,10 +192,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
                 this.reader = None;
                 return Poll::Ready(Ok(()));
             }
-            if this.is_paused {
-                ready!(this.pause.as_mut().poll(cx));
-                this.is_paused = false;
-            }
             // What is left is the beginning of a head, or nothing.
             this.buffer.copy_within(this.from..this.to, 0);
             (this.from, this.to) = (0, this.to - this.from);
@@ -231,11 +210,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
                     if this.is_awaited() {
                         ready!(this.send(cx));
                     }
-                    if this.reader.is_none() || this.text_bytes < BATCHES_AFTER_BYTES {
-                        return Poll::Pending;
-                    }
-                    this.pause.as_mut().reset(Instant::now() + BATCH);
-                    this.is_paused = true;
+                    return Poll::Pending;
                 }
             }
         }

@@ -126,7 +126,7 @@ async fn a_reader_that_went_away_is_not_waited_for() {
 proptest! {
     #[test]
     fn whatever_comes_nothing_panics_and_little_is_held(bytes in any::<Vec<u8>>(), is_on: bool) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (seen, text) = runtime.block_on(through(&[&bytes], 0, is_on));
         let text = text.unwrap_or_default().len();
         prop_assert!(seen.len() + text <= bytes.len());
