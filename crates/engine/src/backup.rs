@@ -27,6 +27,7 @@ mod run;
 mod schema;
 mod server;
 mod tables;
+mod trial;
 mod unchanged;
 mod worker;
 mod writers;

@@ -1,8 +1,8 @@
 //! One range: `COPY … TO STDOUT` into hashed, content-cut chunks.
 //!
 //! A chunk ends at a row whose keyed hash says so, or at its largest size; so an inserted row moves the ends near it and
-//! no others. Held in memory is one chunk and one message of the server, which is one row; rows that are too large for
-//! that come last, in pieces ([`crate::large_row`]).
+//! no others. Held in memory is one chunk, the one that it may differ little from, and some slabs of text on their way
+//! ([`crate::connect::CopyText`]); rows that are too large for one message of the server come last, in pieces ([`crate::large_row`]).
 
 use bytes::Bytes;
 use coffer_store::{ChunkId, ChunkKind, PackStream};

@@ -5,65 +5,52 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::trial::Trial;
 use crate::manifest::Reading;
-
-/// Tries of a table before it is judged whether they pay.
-const TRIAL: u64 = 8;
-/// Where they do not, one chunk of so many is tried, lest a change of habits stay unseen.
-const PROBE_EVERY: u64 = 16;
-/// They pay if at least one of so many succeeds.
-const ONE_OF: u64 = 4;
 
 /// What became of the tries of one table.
 #[derive(Debug, Default)]
 pub(super) struct Deltas {
     is_allowed: bool,
-    /// In the previous backup they did not pay.
-    is_doubtful: bool,
     asked: AtomicU64,
-    tried: AtomicU64,
-    made: AtomicU64,
+    trial: Trial,
 }
 
 impl Deltas {
     /// Of a table that was read that way the time before.
     pub(super) fn of(is_allowed: bool, earlier: Option<&Reading>) -> Self {
-        let is_doubtful = earlier.is_some_and(|reading| {
-            reading.delta_tried > 0 && reading.deltas * ONE_OF < reading.delta_tried
+        let trial = earlier.map(|reading| {
+            let in_vain = reading.delta_tried.saturating_sub(reading.deltas);
+            Trial::after(reading.delta_tried, in_vain)
         });
-        Self { is_allowed, is_doubtful, ..Self::default() }
+        Self { is_allowed, asked: AtomicU64::new(0), trial: trial.unwrap_or_default() }
     }
 
     /// Whether to try the next chunk.
     pub(super) fn pays(&self) -> bool {
-        if !self.is_allowed {
-            return false;
-        }
-        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
-        let (tried, made) = (self.tried(), self.made());
-        let is_on_trial = !self.is_doubtful && tried < TRIAL;
-        is_on_trial || made > 0 && made * ONE_OF >= tried || asked.is_multiple_of(PROBE_EVERY)
+        self.is_allowed && self.trial.pays(self.asked.fetch_add(1, Ordering::Relaxed))
     }
 
     /// What became of a try.
     pub(super) fn tell(&self, is_made: bool) {
-        self.tried.fetch_add(1, Ordering::Relaxed);
-        self.made.fetch_add(u64::from(is_made), Ordering::Relaxed);
+        self.trial.begin();
+        self.trial.end(is_made);
     }
 
     /// Chunks that were compared with an earlier one.
     pub(super) fn tried(&self) -> u64 {
-        self.tried.load(Ordering::Relaxed)
+        self.trial.tried()
     }
 
     /// Those that were stored as a difference.
     pub(super) fn made(&self) -> u64 {
-        self.made.load(Ordering::Relaxed)
+        self.trial.succeeded()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::trial::FIRST;
     use super::*;
 
     fn tries(deltas: &Deltas, chunks: u64, is_made: bool) -> u64 {
@@ -81,7 +68,7 @@ mod tests {
     #[test]
     fn what_pays_goes_on_and_what_does_not_is_only_probed() {
         assert_eq!(tries(&Deltas::of(true, None), 160, true), 160);
-        assert_eq!(tries(&Deltas::of(true, None), 160, false), TRIAL + 9);
+        assert_eq!(tries(&Deltas::of(true, None), 160, false), FIRST + 9);
         assert_eq!(tries(&Deltas::of(false, None), 160, true), 0);
     }
 

@@ -106,8 +106,8 @@ impl Hold {
     /// backup would rely on it.
     pub(super) async fn same_server(&self, examined: &Source) -> Result<()> {
         let (system_identifier, started) = database::incarnation(&self.connection).await?;
-        if (system_identifier, started)
-            == (examined.system_identifier.clone(), examined.postmaster_start_unix_us)
+        if system_identifier == examined.system_identifier
+            && started == examined.postmaster_start_unix_us
         {
             return Ok(());
         }

@@ -15,8 +15,6 @@
 //! Freezing leaves `xmin` as it is (`heapam.c`; since 9.4). A number from before the last wraparound may look like one from X on; then
 //! the range is read, which is never wrong.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use coffer_store::PackStream;
 
 use super::base::SoundBase;
@@ -24,6 +22,7 @@ use super::copy_out::condition;
 use super::dispatcher::Job;
 use super::previous::PreviousTable;
 use super::run::Context;
+use super::trial::Trial;
 use super::{Mutation, UnreadOptions};
 use crate::catalog::relation::TableFacts;
 use crate::catalog::shape::Shape;
@@ -32,20 +31,13 @@ use crate::connect::Connection;
 use crate::error::Result;
 use crate::manifest::{Range, Reading};
 
-/// Ranges of a table that are looked at before it is judged whether that pays.
-const TRIAL_LOOKS: u64 = 8;
-/// Where it does not, one range of so many is looked at, lest a change of habits stay unseen.
-const PROBE_EVERY: u64 = 16;
-
 /// Whether ranges of one table may be taken over, and what became of those that were looked at.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     /// Why none may, by a stable word.
     never: Option<&'static str>,
-    /// In the previous backup most looks were in vain.
-    is_doubtful: bool,
-    looked: AtomicU64,
-    changed: AtomicU64,
+    /// Looks that find no change save the reading.
+    trial: Trial,
 }
 
 /// How the rows of a range came here.
@@ -81,38 +73,22 @@ impl Looks {
     ) -> Self {
         // Without a base nothing is taken over of any table, which the manifest says once.
         let never = base.and_then(|_| never(facts, shape, range_blocks, earlier, options));
-        let is_doubtful = earlier.is_some_and(|table| {
+        let trial = earlier.map(|table| {
             let Reading { looked_at, taken_over, audited, by_log, .. } = table.reading;
-            mostly_in_vain(
-                looked_at,
-                looked_at.saturating_sub((taken_over + audited).saturating_sub(by_log)),
-            )
+            let unchanged = (taken_over + audited).saturating_sub(by_log);
+            Trial::after(looked_at, looked_at.saturating_sub(unchanged))
         });
-        Self { never, is_doubtful, ..Self::default() }
+        Self { never, trial: trial.unwrap_or_default() }
     }
 
     /// For the manifest, but for what became of the ranges.
     pub(super) fn reading(&self) -> Reading {
         Reading {
-            looked_at: self.looked.load(Ordering::Relaxed),
+            looked_at: self.trial.tried(),
             reason: self.never.map(str::to_owned),
             ..Reading::default()
         }
     }
-
-    /// Whether to look at a range, by what the others of the table have shown, now and in the backup before.
-    fn pays(&self, index: u64) -> bool {
-        let (looked, changed) =
-            (self.looked.load(Ordering::Relaxed), self.changed.load(Ordering::Relaxed));
-        let is_on_trial = !self.is_doubtful && looked < TRIAL_LOOKS;
-        let has_paid = looked > 0 && !mostly_in_vain(looked, changed);
-        is_on_trial || has_paid || index.is_multiple_of(PROBE_EVERY)
-    }
-}
-
-/// A look costs about a third of reading.
-fn mostly_in_vain(looked: u64, changed: u64) -> bool {
-    changed * 4 > looked * 3
 }
 
 fn never(
@@ -158,12 +134,12 @@ pub(super) async fn look(
     });
     let mut is_unchanged = by_log;
     if !by_log {
-        if !looks.pays(job.index) {
+        if !looks.trial.pays(job.index) {
             return Ok(Look::Read);
         }
-        looks.looked.fetch_add(1, Ordering::Relaxed);
+        looks.trial.begin();
         is_unchanged = same_rows(context, connection, base, job, earlier.content.rows).await?;
-        looks.changed.fetch_add(u64::from(!is_unchanged), Ordering::Relaxed);
+        looks.trial.end(is_unchanged);
     }
     if !is_unchanged || !earlier.references().all(|chunk| stream.take_over(&chunk)) {
         return Ok(Look::Read);

@@ -33,8 +33,6 @@ const ERROR: u8 = b'E';
 /// What of a message is still to come.
 #[derive(Debug, Clone, Copy)]
 enum Rest {
-    /// Bytes that belong to no message, for whoever reads.
-    Unframed(usize),
     /// The beginning of the next.
     Head,
     /// For the driver.
@@ -48,6 +46,8 @@ enum Rest {
 pub(super) struct Tap<S> {
     inner: S,
     switch: Arc<Switch>,
+    /// Bytes that come before the first message, for the driver.
+    unframed: usize,
     rest: Rest,
     buffer: Box<[u8]>,
     /// What of the buffer was read and not given away.
@@ -64,7 +64,8 @@ impl<S> Tap<S> {
         Self {
             inner,
             switch,
-            rest: Rest::Unframed(unframed),
+            unframed,
+            rest: Rest::Head,
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             from: 0,
             to: 0,
@@ -78,7 +79,7 @@ impl<S> Tap<S> {
     fn give(&mut self, cx: &mut Context<'_>, driver: &mut ReadBuf<'_>) -> Poll<()> {
         while self.from < self.to {
             match self.rest {
-                Rest::Unframed(0) | Rest::Driver(0) | Rest::Text(0) => self.rest = Rest::Head,
+                Rest::Driver(0) | Rest::Text(0) => self.rest = Rest::Head,
                 Rest::Head => {
                     let head = &self.buffer[self.from..self.to];
                     let Some((&[kind, a, b, c, d], _)) = head.split_first_chunk::<HEAD_BYTES>()
@@ -109,17 +110,14 @@ impl<S> Tap<S> {
                     }
                     self.rest = Rest::Driver(length + 1);
                 }
-                Rest::Unframed(left) | Rest::Driver(left) => {
+                Rest::Driver(left) => {
                     let some = left.min(self.to - self.from).min(driver.remaining());
                     if some == 0 {
                         return Poll::Ready(());
                     }
                     driver.put_slice(&self.buffer[self.from..self.from + some]);
                     self.from += some;
-                    self.rest = match self.rest {
-                        Rest::Unframed(_) => Rest::Unframed(left - some),
-                        _ => Rest::Driver(left - some),
-                    };
+                    self.rest = Rest::Driver(left - some);
                 }
                 Rest::Text(left) => {
                     let some = left.min(self.to - self.from);
@@ -141,11 +139,13 @@ impl<S> Tap<S> {
         if self.slab.is_empty() {
             return Poll::Ready(());
         }
-        let is_wanted = ready!(reader.poll_reserve(cx)).is_ok();
-        let slab = std::mem::replace(&mut self.slab, Slab::with_capacity(SLAB_BYTES + READ_BYTES));
-        if !is_wanted || reader.send_item(slab).is_err() {
+        if ready!(reader.poll_reserve(cx)).is_err() {
             self.slab.clear();
+            return Poll::Ready(());
         }
+        let slab = std::mem::replace(&mut self.slab, Slab::with_capacity(SLAB_BYTES + READ_BYTES));
+        // Who went away at this very moment wants it no more.
+        drop(reader.send_item(slab));
         Poll::Ready(())
     }
 
@@ -171,12 +171,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         }
         loop {
             // Before the first message not a byte more is read than was asked for: with TLS, what follows is not for us.
-            if let Rest::Unframed(left @ 1..) = this.rest {
+            if this.unframed > 0 {
                 let mut byte = [0];
                 let mut one = ReadBuf::new(&mut byte);
                 ready!(Pin::new(&mut this.inner).poll_read(cx, &mut one))?;
                 driver.put_slice(one.filled());
-                this.rest = Rest::Unframed(left - one.filled().len());
+                this.unframed -= one.filled().len();
                 return Poll::Ready(Ok(()));
             }
             // Its reader was slow: before that much is gone, nothing more is read.

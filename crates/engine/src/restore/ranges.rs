@@ -43,8 +43,15 @@ pub(crate) fn read_chunks(
     repository: &Repository,
     chunks: Vec<RowChunk>,
 ) -> BoxStream<'_, Result<Bytes>> {
+    read_ahead(repository, stream::iter(chunks).map(Ok)).boxed()
+}
+
+fn read_ahead<'a>(
+    repository: &'a Repository,
+    chunks: impl Stream<Item = Result<RowChunk>> + Send + 'a,
+) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
     let read = move |chunk: RowChunk| async move { chunk.read(repository).await };
-    stream::iter(chunks).map(read).buffered(CHUNKS_AHEAD).boxed()
+    chunks.map_ok(read).try_buffered(CHUNKS_AHEAD)
 }
 
 /// The text of all ranges of a table, in order.
@@ -57,6 +64,5 @@ pub(crate) fn read_table<'a>(
         Ok(reader.next().await?.map(|range| (range, reader)))
     });
     let chunks = ranges.map_ok(|range| stream::iter(range.chunks).map(Ok)).try_flatten();
-    let read = move |chunk: RowChunk| async move { chunk.read(repository).await };
-    chunks.map_ok(read).try_buffered(CHUNKS_AHEAD)
+    read_ahead(repository, chunks)
 }
