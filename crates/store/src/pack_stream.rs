@@ -23,6 +23,11 @@ use crate::{
 /// A chunk may cross the end of a pack; this much is kept free for it, so that the buffer rarely grows. What is not written to takes no memory.
 const SPARE_BYTES: usize = 6 * 1024 * 1024;
 
+/// Least capacity of a pack's buffer. What is larger than 32 MiB the GNU allocator never takes from its heaps, whatever it has learnt
+/// from what was freed before (`DEFAULT_MMAP_THRESHOLD_MAX`, mallopt(3)): so the memory of a pack is the system's again when the
+/// pack is stored. From the heaps of many threads little of it ever came back, and a service grew with its backups.
+const CAPACITY_BYTES_MIN: usize = 33 * 1024 * 1024;
+
 /// Plain bytes with the name that a chunk of them has: see [`crate::Repository::name_chunk`].
 #[derive(Debug, Clone, Copy)]
 pub struct NamedChunk<'a> {
@@ -235,6 +240,6 @@ fn new_pack(shared: &Shared) -> Result<OpenPack> {
     OpenPack::new(
         id,
         &shared.repository.inner.keys.sealing,
-        shared.options.pack_bytes + SPARE_BYTES,
+        (shared.options.pack_bytes + SPARE_BYTES).max(CAPACITY_BYTES_MIN),
     )
 }
