@@ -17,6 +17,7 @@ sys.path[:0] = [str(ROOT / "samples" / "quickstart"), str(Path(__file__).resolve
 import data  # noqa: E402
 import peers  # noqa: E402
 import report  # noqa: E402
+import service  # noqa: E402
 from measure import Meter  # noqa: E402
 from postgres import Server, find_programs, unprivileged  # noqa: E402
 
@@ -25,7 +26,6 @@ SETTINGS = {
     # What a restore and a backup cost depends on these; they are those of a server that somebody cares for.
     "fsync": "on",
     "full_page_writes": "on",
-    "wal_level": "replica",
     "shared_buffers": "1GB",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",
@@ -38,11 +38,12 @@ SETTINGS = {
 
 def parse():
     parser = argparse.ArgumentParser(prog="./benchmark", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=["main", "small-tables", "small-database", "growth", []], help="default: main")
+    parser.add_argument("what", nargs="*", choices=["main", "small-tables", "small-database", "growth", "minimal", "service", []], help="default: main")
     parser.add_argument("--gigabytes", type=float, default=2.0, help="heap of the three tables together (default 2)")
     parser.add_argument("--rounds", type=int, default=5, help="times that everything is measured (default 5)")
     parser.add_argument("--tables", type=int, default=10_000, help="tables of small-tables")
     parser.add_argument("--growth", default="1,2,4,8", help="gigabytes of growth")
+    parser.add_argument("--instances", type=int, default=100_000, help="backup instances of service")
     parser.add_argument("--peers", type=lambda text: text.split(","), help="only these, by comma: coffer,dumpcustom,dumpdirectory,basebackup,pgbackrest,restic")
     parser.add_argument("--no-restore", action="store_true", help="leaves the restores out")
     parser.add_argument("--no-wal-summaries", action="store_true", help="the server writes no WAL summaries (17 and newer)")
@@ -56,7 +57,7 @@ def parse():
 class Bench:
     """A server with data, a directory, and whoever is measured."""
 
-    def __init__(self, options):
+    def __init__(self, options, wal_level="replica"):
         self.options = options
         self.binary = options.binary
         self.workers = os.cpu_count()
@@ -64,9 +65,12 @@ class Bench:
         self.database = DATABASE
         self.directory = Path(tempfile.mkdtemp(prefix="coffer-bench-"))
         self.directory.chmod(0o755)
-        settings = dict(SETTINGS)
-        if self.major >= 17 and not options.no_wal_summaries:
+        settings = {**SETTINGS, "wal_level": wal_level}
+        self.summaries = wal_level != "minimal" and self.major >= 17 and not options.no_wal_summaries
+        if self.summaries:
             settings["summarize_wal"] = "on"
+        if wal_level == "minimal":
+            settings["max_wal_senders"] = "0"
         # pgBackRest reaches a server of its own machine by a socket alone.
         self.sockets = self.directory / "sockets"
         self.sockets.mkdir()
@@ -147,6 +151,20 @@ def run_main(bench, options):
     return samples
 
 
+def run_minimal(bench, options):
+    """Restores where the server need not log what is loaded into a new table."""
+    data.load(bench.server, DATABASE, options.gigabytes)
+    bench.peers = peers.available(bench, options.peers or ["coffer", "dumpdirectory"])
+    samples = {}
+    for peer in bench.peers:
+        measured(samples, FIRST, peer, peer.first)
+    for _ in rounds(options):
+        for peer in bench.peers:
+            bench.server.psql("postgres", "CHECKPOINT")
+            measured(samples, RESTORE, peer, peer.restore if peer.restores else peer.first)
+    return {RESTORE: samples[RESTORE]}
+
+
 def run_small_tables(bench, options):
     say(f"making {options.tables} tables …")
     data.load_small_tables(bench.server, DATABASE, options.tables)
@@ -170,15 +188,16 @@ def run_small_database(bench, options):
 
 RUNS = {
     "main": (run_main, lambda options: f"{options.gigabytes:g} GB of heap"),
+    "minimal": (run_minimal, lambda options: f"{options.gigabytes:g} GB of heap, wal_level = minimal"),
     "small-tables": (run_small_tables, lambda options: f"{options.tables} tables of 100 rows"),
     "small-database": (run_small_database, lambda options: f"{SMALL_GIGABYTES * 1000:g} MB of heap"),
 }
 
 
-def tables(samples):
+def tables(samples, files):
     limits = {scene: next(iter(of.values())) for scene, of in samples.items()}
-    limits[RESTORE] = limits.get(SAME, [])
-    return "\n".join(report.table(scene, of, limits[scene]) for scene, of in samples.items())
+    limits[RESTORE] = limits.get(SAME, limits.get(RESTORE, []))
+    return "\n".join(report.table(scene, of, limits[scene], files) for scene, of in samples.items())
 
 
 def write(kind, text, plotted=None):
@@ -211,7 +230,7 @@ def series_of(samples):
 
 
 def head(bench, options, what):
-    settings = "WAL summaries on" if bench.major >= 17 and not options.no_wal_summaries else "without WAL summaries"
+    settings = "WAL summaries on" if bench.summaries else "without WAL summaries"
     return f"{what}, PostgreSQL {bench.major}, {settings}; {report.machine()}; {options.rounds} rounds.\n"
 
 
@@ -220,20 +239,36 @@ def main():
     if not Path(options.binary).is_file():
         subprocess.run(["cargo", "build", "--release", "--locked", "--bin", "coffer"], cwd=ROOT, check=True)
     for what in options.what:
-        if what == "growth":
-            growth(options)
+        if what in ("growth", "service"):
+            {"growth": growth, "service": many_instances}[what](options)
             continue
-        bench = Bench(options)
+        bench = Bench(options, "minimal" if what == "minimal" else "replica")
         try:
             run, size = RUNS[what]
             samples = run(bench, options)
-            text = head(bench, options, size(options)) + "\n" + tables(samples)
+            text = head(bench, options, size(options)) + "\n" + tables(samples, files=what == "small-tables")
         finally:
             bench.close()
         print(text)
         if options.write:
             kind = what if what != "main" else f"main, {'with' if 'summaries on' in text else 'without'} WAL summaries"
             write(kind, text, series_of(samples) if what == "main" else None)
+
+
+def many_instances(options):
+    """How the service itself answers and begins, with very many instances."""
+    bench = Bench(options)
+    try:
+        data.load(bench.server, DATABASE, SMALL_GIGABYTES)
+        bench.peers = peers.available(bench, ["coffer"])
+        _, coffer = bench.peers
+        table = service.run(bench, coffer, options.instances, say)
+        text = f"{options.instances} backup instances; {report.machine()}.\n\n{table}"
+    finally:
+        bench.close()
+    print(text)
+    if options.write:
+        write("service", text)
 
 
 def growth(options):

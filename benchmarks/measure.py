@@ -12,11 +12,12 @@ TICK = os.sysconf("SC_CLK_TCK")
 class Sample:
     """One piece of work, measured."""
 
-    def __init__(self, wall, cpu, memory=None, stored=None):
+    def __init__(self, wall, cpu, memory=None, stored=None, files=None):
         self.wall = wall
         self.cpu = cpu
         self.memory = memory
         self.stored = stored
+        self.files = files
 
 
 def _times(pid):
@@ -54,16 +55,23 @@ def peak_bytes(pid):
     return None
 
 
-def disk_bytes(path):
-    """What the files below a directory take."""
-    total = 0
+def on_disk(path):
+    """Bytes and number of the files below a directory."""
+    total, files = 0, 0
     for directory, _, names in os.walk(path):
         for name in names:
             try:
                 total += os.lstat(os.path.join(directory, name)).st_size
+                files += 1
             except FileNotFoundError:
                 continue
-    return total
+    return total, files
+
+
+def stored_since(path, before):
+    """What came to a directory: bytes and files."""
+    total, files = on_disk(path)
+    return total - before[0], files - before[1]
 
 
 class Meter:
@@ -75,18 +83,18 @@ class Meter:
     def of_service(self, pid, work, stored_in):
         """`work` is a function that makes the service of this pid do something."""
         before = tree_seconds(self.server_pid) + tree_seconds(pid)
-        bytes_before = disk_bytes(stored_in)
+        disk_before = on_disk(stored_in)
         reset_peak(pid)
         begun = time.monotonic()
         work()
         wall = time.monotonic() - begun
         cpu = tree_seconds(self.server_pid) + tree_seconds(pid) - before
-        return Sample(wall, cpu, peak_bytes(pid), disk_bytes(stored_in) - bytes_before)
+        return Sample(wall, cpu, peak_bytes(pid), *stored_since(stored_in, disk_before))
 
     def of_command(self, command, environment, stored_in=None, cwd=None, user=None):
         """A shell command in bash, pipes and all. Fails as it does."""
         before = tree_seconds(self.server_pid)
-        bytes_before = disk_bytes(stored_in) if stored_in else 0
+        disk_before = on_disk(stored_in) if stored_in else None
         begun = time.monotonic()
         options = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
         process = subprocess.Popen(
@@ -103,8 +111,8 @@ class Meter:
         if process.returncode != 0:
             raise RuntimeError(f"{command}\nended with code {process.returncode}: {said[0].decode(errors='replace')[-2000:]}")
         cpu = usage.ru_utime + usage.ru_stime + tree_seconds(self.server_pid) - before
-        stored = disk_bytes(stored_in) - bytes_before if stored_in else None
-        return Sample(wall, cpu, usage.ru_maxrss * 1024, stored)
+        stored = stored_since(stored_in, disk_before) if stored_in else (None, None)
+        return Sample(wall, cpu, usage.ru_maxrss * 1024, *stored)
 
     def of_function(self, work):
         """Work that the server does for us."""

@@ -6,15 +6,13 @@ from pathlib import Path
 from statistics import median
 
 
-def table(title, samples, limit, notes=""):
-    """`samples` is {peer: [Sample]}, `limit` those of the limit in the same rounds. Ratios are of pairs, then their median."""
-    lines = [f"### {title}", ""]
-    if notes:
-        lines += [notes, ""]
-    lines += [
-        "| who | wall s (min/median/max) | × limit | CPU s | × limit's CPU | stored MB | peak MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def table(title, samples, limit, files=False):
+    """`samples` is {peer: [Sample]}, `limit` those of the limit in the same rounds. Ratios are of pairs, then their median. With how
+    many files came to the backups, where that is of interest."""
+    columns = ["who", "wall s (min/median/max)", "× limit", "CPU s", "× limit's CPU", "stored MB", "peak MiB"]
+    if files:
+        columns.append("files")
+    lines = [f"### {title}", "", _row(columns), _row(["---"] * len(columns)).replace(" ", "")]
     for name, taken in samples.items():
         if not taken:
             continue
@@ -25,11 +23,24 @@ def table(title, samples, limit, notes=""):
         cpu_ratio = median(sample.cpu / base.cpu if base.cpu else 0 for sample, base in pairs)
         stored = [sample.stored for sample in taken if sample.stored is not None]
         memory = [sample.memory for sample in taken if sample.memory]
-        lines.append(
-            f"| {name} | {min(walls):.2f}/{median(walls):.2f}/{max(walls):.2f} | {ratio:.2f} | {median(cpus):.2f} | {cpu_ratio:.2f} | "
-            f"{f'{median(stored) / 1e6:.1f}' if stored else ''} | {f'{max(memory) / 2**20:.0f}' if memory else ''} |"
-        )
+        cells = [
+            name,
+            f"{min(walls):.2f}/{median(walls):.2f}/{max(walls):.2f}",
+            f"{ratio:.2f}",
+            f"{median(cpus):.2f}",
+            f"{cpu_ratio:.2f}",
+            f"{median(stored) / 1e6:.1f}" if stored else "",
+            f"{max(memory) / 2**20:.0f}" if memory else "",
+        ]
+        if files:
+            came = [sample.files for sample in taken if sample.files is not None]
+            cells.append(f"{median(came):.0f}" if came else "")
+        lines.append(_row(cells))
     return "\n".join(lines) + "\n"
+
+
+def _row(cells):
+    return f"| {' | '.join(cells)} |"
 
 
 def machine():
