@@ -100,12 +100,14 @@ impl CopyText {
         if let Some(slab) = self.slabs.recv().await {
             return Ok(Some(slab));
         }
-        let end = loop {
-            match self.end.try_next().await {
-                Ok(Some(_)) => {}
-                Ok(None) => break Ok(None),
-                Err(error) => break Err(Error::sql(&self.what, &error)),
-            }
+        let end = match self.end.try_next().await {
+            // Rows that the tap did not see would be missing without a word.
+            Ok(Some(_)) => Err(Error::Protocol {
+                context: self.what.clone(),
+                message: "rows came past their reader".to_owned(),
+            }),
+            Ok(None) => Ok(None),
+            Err(error) => Err(Error::sql(&self.what, &error)),
         };
         self.switch.turn_off();
         end

@@ -26,6 +26,7 @@ const SLAB_BYTES: usize = 128 * 1024;
 /// Type and length of a message.
 const HEAD_BYTES: usize = 5;
 
+const COPY_OUT_RESPONSE: u8 = b'H';
 const COPY_DATA: u8 = b'd';
 const COPY_DONE: u8 = b'c';
 const ERROR: u8 = b'E';
@@ -93,11 +94,9 @@ impl<S> Tap<S> {
                     };
                     // The length counts itself; what is too short to be one, the driver refuses.
                     let length = u32::from_be_bytes([a, b, c, d]) as usize;
-                    if matches!(kind, COPY_DATA | COPY_DONE | ERROR)
-                        && self.reader.is_none()
-                        && let Some(sender) = self.switch.take()
-                    {
-                        self.reader = Some(PollSender::new(sender));
+                    // Nothing sooner: the end of a COPY that was left before its end may still come, after the wish for this one.
+                    if kind == COPY_OUT_RESPONSE {
+                        self.reader = self.switch.take().map(PollSender::new);
                     }
                     if kind == COPY_DATA && self.reader.is_some() && length >= 4 {
                         self.from += HEAD_BYTES;

@@ -11,6 +11,11 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind], &length.to_be_bytes()[..], body].concat()
 }
 
+/// The server begins a COPY.
+fn response() -> Vec<u8> {
+    message(COPY_OUT_RESPONSE, &[0, 0, 0])
+}
+
 /// What the driver and the reader of a COPY get of these bytes, which come in pieces.
 async fn through(pieces: &[&[u8]], unframed: usize, is_on: bool) -> (Vec<u8>, Option<Vec<u8>>) {
     let (mut server, client) = tokio::io::duplex(64);
@@ -45,7 +50,7 @@ async fn through(pieces: &[&[u8]], unframed: usize, is_on: bool) -> (Vec<u8>, Op
 #[tokio::test]
 async fn text_goes_to_its_reader_and_all_else_to_the_driver() {
     let parts = [
-        message(b'H', &[0, 0, 0]),
+        response(),
         message(COPY_DATA, b"1\ta\n"),
         message(b'N', b"a notice"),
         message(COPY_DATA, b"2\tb\n"),
@@ -68,11 +73,22 @@ async fn text_goes_to_its_reader_and_all_else_to_the_driver() {
 
 #[tokio::test]
 async fn an_error_ends_the_text() {
-    let all =
-        [message(COPY_DATA, b"1\n"), message(ERROR, b"x"), message(COPY_DATA, b"2\n")].concat();
+    let rest = [message(ERROR, b"x"), message(COPY_DATA, b"2\n")].concat();
+    let all = [response(), message(COPY_DATA, b"1\n"), rest.clone()].concat();
     let (seen, text) = through(&[&all], 0, true).await;
     assert_eq!(text.unwrap(), b"1\n");
-    assert_eq!(seen, [message(ERROR, b"x"), message(COPY_DATA, b"2\n")].concat());
+    assert_eq!(seen, [response(), rest].concat());
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_earlier_copy_is_not_of_this_one() {
+    for end in [message(COPY_DONE, b""), message(ERROR, b"x")] {
+        let left = [message(COPY_DATA, b"old\n"), end].concat();
+        let new = [response(), message(COPY_DATA, b"new\n"), message(COPY_DONE, b"")].concat();
+        let (seen, text) = through(&[&left, &new], 0, true).await;
+        assert_eq!(text.unwrap(), b"new\n");
+        assert_eq!(seen, [left, response(), message(COPY_DONE, b"")].concat());
+    }
 }
 
 fn tap(bytes: usize) -> (DuplexStream, Tap<DuplexStream>, Arc<Switch>) {
@@ -86,6 +102,9 @@ async fn a_slow_reader_holds_the_server_back() {
     let (mut server, mut tap, switch) = tap(1024);
     let mut slabs = switch.turn_on().unwrap();
     let row = message(COPY_DATA, &[b'x'; 1000]);
+    let begun = response();
+    server.write_all(&begun).await.unwrap();
+    tap.read_exact(&mut vec![0; begun.len()]).await.unwrap();
     let driving = tokio::spawn(async move { tap.read_u8().await });
     let mut sent = 0;
     // The first row is there at once, although it fills no slab.
@@ -113,11 +132,10 @@ async fn a_reader_that_went_away_is_not_waited_for() {
     let (mut server, mut tap, switch) = tap(1 << 20);
     drop(switch.turn_on());
     let rows = message(COPY_DATA, &[b'x'; 1000]).repeat(1000);
-    server.write_all(&rows).await.unwrap();
-    server.write_all(&message(COPY_DONE, b"")).await.unwrap();
-    let mut seen = [0; HEAD_BYTES];
+    server.write_all(&[response(), rows, message(COPY_DONE, b"")].concat()).await.unwrap();
+    let mut seen = vec![0; response().len() + HEAD_BYTES];
     tap.read_exact(&mut seen).await.unwrap();
-    assert_eq!(seen[0], COPY_DONE);
+    assert_eq!(seen, [response(), message(COPY_DONE, b"")].concat());
     assert!(switch.turn_on().is_none(), "the end was not seen by who asked");
     switch.turn_off();
     assert!(switch.turn_on().is_some());
