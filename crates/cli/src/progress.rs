@@ -100,10 +100,7 @@ impl Monitor for TerminalProgress {
 
 fn describe(progress: &Progress, pace: Pace) -> String {
     let mut words = vec![progress.phase.name().to_owned()];
-    let done = match progress.phase {
-        Phase::Proof => progress.bytes_compared,
-        _ => progress.bytes_done,
-    };
+    let done = progress.phase_bytes();
     if done > 0 {
         words.push(match progress.bytes_total {
             Some(total) => {

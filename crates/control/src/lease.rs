@@ -79,6 +79,12 @@ pub(crate) async fn stopped_long_enough(stop: &CancellationToken) {
     tokio::time::sleep(STOPPED_PATIENCE).await;
 }
 
+/// Comes when a renewal under way need not be waited for: the work is over, and who asked it to stop has waited long enough.
+pub(crate) async fn renewal_is_needless(over: &CancellationToken, stop: &CancellationToken) {
+    over.cancelled().await;
+    stopped_long_enough(stop).await;
+}
+
 /// Does what is left to do at a storage. Who was asked to stop does not wait long for it: then it goes on by itself.
 pub(crate) async fn tidy_up(
     stop: &CancellationToken,
@@ -161,13 +167,9 @@ async fn keep(
         }
         let begun = tokio::time::Instant::now();
         let renewed = repository.renew_lease(lease, clock.now_ms());
-        let needless = async {
-            over.cancelled().await;
-            stopped_long_enough(stop).await;
-        };
         let renewed = tokio::select! {
             renewed = tokio::time::timeout_at(held_until, renewed) => renewed,
-            () = needless => return None,
+            () = renewal_is_needless(over, stop) => return None,
         };
         let error = match renewed {
             Ok(Ok(())) => {

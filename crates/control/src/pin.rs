@@ -7,7 +7,7 @@ use coffer_store::{Error, Pin, Repository};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::lease::{stopped_long_enough, tidy_up};
+use crate::lease::{renewal_is_needless, stopped_long_enough, tidy_up};
 
 /// How long a pin holds without being renewed.
 const PIN: Duration = Duration::from_secs(300);
@@ -69,13 +69,9 @@ async fn keep(
             () = over.cancelled() => return None,
             _ = renewal.tick() => {}
         }
-        let needless = async {
-            over.cancelled().await;
-            stopped_long_enough(stop).await;
-        };
         let renewed = tokio::select! {
             renewed = repository.renew_pin(pin, clock.now_ms()) => renewed,
-            () = needless => return None,
+            () = renewal_is_needless(over, stop) => return None,
         };
         match renewed {
             Ok(()) => {}

@@ -11,6 +11,7 @@
 
 mod base;
 mod candidates;
+mod chunks;
 mod collector;
 mod copy_out;
 mod deltas;

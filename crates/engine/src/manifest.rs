@@ -7,10 +7,13 @@
 //! says that it may not.
 //!
 //! Facts that a later backup needs to decide whether a range may be reused without reading it (relfilenodes, shapes,
-//! log positions, marks, range bounds, fingerprints) are recorded from the first version on.
+//! log positions, marks, range bounds) are recorded from the first version on.
 
+mod catalog;
+mod large_objects;
 mod reuse;
 mod row_chunk;
+mod rows;
 mod server;
 
 use std::collections::BTreeMap;
@@ -20,8 +23,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::row_hash::RowHash;
 
+pub use self::catalog::{
+    DatabaseProperties, DatabaseSetting, Extension, MaterializedView, Membership, Role,
+    SchemaArchive, Sequence,
+};
+pub use self::large_objects::{LargeObject, LargeObjectRange, LargeObjects, SecurityLabel};
 pub use self::reuse::{Mismatch, Reading, Reuse};
 pub use self::row_chunk::{Delta, RowChunk};
+pub use self::rows::{Column, Content, INLINE_RANGES_MAX, Range, Ranges, Table};
 pub use self::server::{
     DATABASES_MAX, DatabaseEntry, LeftOut, Root, ServerDatasource, ServerIdentity, ServerManifest,
     Tablespace,
@@ -165,246 +174,6 @@ pub struct Mark {
     pub xid: u64,
 }
 
-/// Properties of the database, for `CREATE DATABASE` and what follows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatabaseProperties {
-    /// Encoding by PostgreSQL's name, such as `UTF8`.
-    pub encoding: String,
-    /// `datcollate`.
-    pub collate: String,
-    /// `datctype`.
-    pub ctype: String,
-    /// `c` (libc), `i` (ICU) or `b` (built in); servers before 15 have only libc.
-    pub locale_provider: String,
-    /// Locale of the ICU or built-in provider.
-    pub locale: Option<String>,
-    /// ICU rules.
-    pub icu_rules: Option<String>,
-    /// `datcollversion`; a different one on the target is worth a warning.
-    pub collation_version: Option<String>,
-    /// Role that owns the database.
-    pub owner: String,
-    /// `datacl` in its text form; none means the default.
-    pub acl: Option<Vec<String>>,
-    /// `COMMENT ON DATABASE`.
-    pub comment: Option<String>,
-    /// `datconnlimit`, -1 for none.
-    pub connection_limit: i32,
-    /// Tablespace's name.
-    pub tablespace: String,
-    /// `ALTER DATABASE … SET` and `ALTER ROLE … IN DATABASE … SET`.
-    pub settings: Vec<DatabaseSetting>,
-}
-
-/// One `name=value` of `pg_db_role_setting`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatabaseSetting {
-    /// None for a setting of the whole database.
-    pub role: Option<String>,
-    /// Parameter.
-    pub name: String,
-    /// Value as stored.
-    pub value: String,
-}
-
-/// The archive that `pg_dump` made of the schema.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SchemaArchive {
-    /// `toc.dat`.
-    pub toc: Part,
-    /// Version of the `pg_dump` that wrote it, such as `15.18`.
-    pub tool_version: String,
-    /// Major version of that tool: `pg_restore` must be at least as new.
-    pub tool_major: u32,
-}
-
-/// An installed extension.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extension {
-    /// `pg_extension.extname`.
-    pub name: String,
-    /// `pg_extension.extversion`.
-    pub version: String,
-    /// Schema it is installed in.
-    pub schema: String,
-}
-
-/// A role and what belongs to it in the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Role {
-    /// `rolname`.
-    pub name: String,
-    /// `SUPERUSER`.
-    pub superuser: bool,
-    /// `INHERIT`.
-    pub inherit: bool,
-    /// `CREATEROLE`.
-    pub create_role: bool,
-    /// `CREATEDB`.
-    pub create_db: bool,
-    /// `LOGIN`.
-    pub login: bool,
-    /// `REPLICATION`.
-    pub replication: bool,
-    /// `BYPASSRLS`.
-    pub bypass_rls: bool,
-    /// `CONNECTION LIMIT`, -1 for none.
-    pub connection_limit: i32,
-    /// `VALID UNTIL` as text.
-    pub valid_until: Option<String>,
-    /// Settings of the role in every database.
-    pub settings: Vec<(String, String)>,
-    /// `COMMENT ON ROLE`.
-    pub comment: Option<String>,
-    /// Roles that this one is a member of.
-    pub member_of: Vec<Membership>,
-}
-
-/// One row of `pg_auth_members`, seen from the member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Membership {
-    /// The role that was granted.
-    pub role: String,
-    /// `WITH ADMIN OPTION`.
-    pub admin: bool,
-    /// PostgreSQL 16's `INHERIT` option; absent before.
-    pub inherit: Option<bool>,
-    /// PostgreSQL 16's `SET` option; absent before.
-    pub set: Option<bool>,
-    /// Who granted it.
-    pub grantor: Option<String>,
-}
-
-/// A relation with rows of its own: a table, or a leaf of a partitioned one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Table {
-    /// `pg_class.oid` in the source.
-    pub oid: u32,
-    /// Schema.
-    pub schema: String,
-    /// Name.
-    pub name: String,
-    /// File number under the snapshot; a rewrite or TRUNCATE changes it.
-    pub relfilenode: u32,
-    /// Tablespace's oid, 0 for the database's own.
-    pub tablespace_oid: u32,
-    /// `p` permanent or `u` unlogged.
-    pub persistence: String,
-    /// Access method, `heap` for nearly all.
-    pub access_method: String,
-    /// Root of the partition tree that this is a leaf of: (schema, name).
-    pub partition_root: Option<(String, String)>,
-    /// Columns whose values are stored, in the order of the COPY text. Generated columns are not here.
-    pub columns: Vec<Column>,
-    /// `WHERE …` of an extension's configuration table: only these rows are part of the recovery point.
-    pub extension_condition: Option<String>,
-    /// Extension whose configuration table this is.
-    pub extension: Option<String>,
-    /// Hash of all besides heap bytes that can alter the COPY output (columns, types, enum labels, settings …).
-    pub shape: String,
-    /// The table's text depends on the catalog in a way the shape cannot hold (`reg*` types): it is never skipped.
-    pub never_skip: bool,
-    /// Blocks of the heap's main fork when it was planned.
-    pub heap_blocks: u64,
-    /// Bytes of heap and TOAST when it was planned.
-    pub total_bytes: u64,
-    /// Heap blocks of each range but the last; 0 where the table was read whole. The next backup keeps to it, so that
-    /// unchanged blocks give the same chunks.
-    pub range_blocks: u64,
-    /// The rows.
-    pub ranges: Ranges,
-    /// Sum over the ranges.
-    pub content: Content,
-    /// How many rows the ranges list as large.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub large_rows: u64,
-    /// How its ranges came here; none where all were read and nothing else was tried.
-    #[serde(default, skip_serializing_if = "Reading::is_plain")]
-    pub reading: Reading,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-/// A column, by name: the order of columns may differ in the target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Column {
-    /// `attname`.
-    pub name: String,
-    /// `format_type(atttypid, atttypmod)`.
-    pub type_name: String,
-}
-
-/// Ranges of a table: in place while they are few, else JSON lines of [`Range`] in chunks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ranges {
-    /// At most [`INLINE_RANGES_MAX`].
-    Inline(Vec<Range>),
-    /// More than that.
-    Listed(Part),
-}
-
-impl Ranges {
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        match self {
-            Self::Inline(ranges) => ranges.len() as u64,
-            Self::Listed(part) => part.items,
-        }
-    }
-
-    /// There are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// More ranges than this are kept as a list of their own.
-pub const INLINE_RANGES_MAX: usize = 16;
-
-/// Rows of one run of heap blocks, or of a whole table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Range {
-    /// First heap block.
-    pub start_block: u64,
-    /// Block after the last; none for the last range of a table, which is open at the end, and for a table read whole.
-    pub end_block: Option<u64>,
-    /// COPY text, in order.
-    pub chunks: Vec<RowChunk>,
-    /// What it holds.
-    pub content: Content,
-    /// Server-side fingerprint, where one was taken.
-    pub fingerprint: Option<Fingerprint>,
-    /// Bytes of COPY text of each row that was too large for one message, newline included. They are the last rows of the
-    /// range, in this order; a line of COPY may be too small for one of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub large_rows: Vec<u64>,
-}
-
-impl Range {
-    /// Every chunk that it takes to read it.
-    pub fn references(&self) -> impl Iterator<Item = ChunkRef> + '_ {
-        self.chunks.iter().flat_map(RowChunk::references)
-    }
-}
-
-/// Row count and content hash: what a restore is compared with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Content {
-    /// Rows.
-    pub rows: u64,
-    /// Sum modulo 2^128 of the keyed hashes of the rows' COPY text.
-    #[serde(with = "hex_u128")]
-    pub hash: u128,
-    /// Bytes of COPY text.
-    pub text_bytes: u64,
-}
-
 impl Totals {
     /// Adds another database's.
     pub fn add(&mut self, other: Self) {
@@ -415,106 +184,6 @@ impl Totals {
         self.ranges_skipped = self.ranges_skipped.saturating_add(ranges_skipped);
         self.database_bytes = self.database_bytes.saturating_add(database_bytes);
     }
-}
-
-impl Content {
-    /// Adds another range's or table's content. The hash is a sum, never an exclusive or: equal rows would cancel.
-    pub fn add(&mut self, other: Self) {
-        self.rows = self.rows.wrapping_add(other.rows);
-        self.hash = self.hash.wrapping_add(other.hash);
-        self.text_bytes = self.text_bytes.wrapping_add(other.text_bytes);
-    }
-}
-
-/// Folds of `hashtidextended(ctid, xmin)` over the visible rows of a range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
-    /// Visible rows.
-    pub rows: u64,
-    /// Sum.
-    pub sum: i64,
-    /// Exclusive or.
-    pub xor: i64,
-}
-
-/// A sequence's position. Sequences are not transactional: read after the snapshot, so never behind the rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sequence {
-    /// Schema.
-    pub schema: String,
-    /// Name.
-    pub name: String,
-    /// `last_value`.
-    pub last_value: i64,
-    /// `is_called`.
-    pub is_called: bool,
-}
-
-/// All large objects of the database.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LargeObjects {
-    /// JSON lines of [`LargeObject`], ascending by oid; empty where there are ranges.
-    pub list: Part,
-    /// Their bytes, one after the other in the same order; empty where there are ranges.
-    pub data: Part,
-    /// Count, sum of keyed hashes over (oid, content), and bytes.
-    pub content: Content,
-    /// JSON lines of [`LargeObjectRange`], ascending, where the objects are more than one. Since engine format 2.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ranges: Option<Part>,
-}
-
-/// Large objects whose oids follow each other.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LargeObjectRange {
-    /// Smallest oid.
-    pub first: u32,
-    /// Largest oid.
-    pub last: u32,
-    /// JSON lines of [`LargeObject`], ascending by oid.
-    pub list: Part,
-    /// Their bytes, one after the other in the same order.
-    pub data: Part,
-    /// As that of [`LargeObjects`].
-    pub content: Content,
-}
-
-/// One large object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LargeObject {
-    /// Its oid, kept by the restore.
-    pub oid: u32,
-    /// Role that owns it.
-    pub owner: String,
-    /// `lomacl` in its text form; none means the default.
-    pub acl: Option<Vec<String>>,
-    /// `COMMENT ON LARGE OBJECT`.
-    pub comment: Option<String>,
-    /// `SECURITY LABEL ON LARGE OBJECT`, by provider.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub labels: Vec<SecurityLabel>,
-    /// Length in `data`.
-    pub bytes: u64,
-}
-
-/// What a provider of labels says of an object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecurityLabel {
-    /// `pg_seclabel.provider`.
-    pub provider: String,
-    /// `pg_seclabel.label`.
-    pub label: String,
-}
-
-/// A materialized view: its rows are not stored, it is refreshed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MaterializedView {
-    /// Schema.
-    pub schema: String,
-    /// Name.
-    pub name: String,
-    /// `relispopulated`: one that was created WITH NO DATA stays so.
-    pub populated: bool,
 }
 
 /// Something that a restore cannot compare.
@@ -548,20 +217,4 @@ pub struct Totals {
     pub ranges_skipped: u64,
     /// `pg_database_size()` of the source.
     pub database_bytes: u64,
-}
-
-/// A 128-bit number as 32 hexadecimal digits: JSON numbers lose digits in many readers.
-mod hex_u128 {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{value:032x}"))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<u128, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        u128::from_str_radix(&text, 16).map_err(D::Error::custom)
-    }
 }

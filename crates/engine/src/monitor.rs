@@ -86,6 +86,15 @@ impl Phase {
             Self::Done => "done",
         }
     }
+
+    /// Whether its end is measured in bytes that come from or go to the server or the storage.
+    #[must_use]
+    pub fn moves_bytes(self) -> bool {
+        matches!(
+            self,
+            Self::Data | Self::LargeObjects | Self::Load | Self::Proof | Self::Files | Self::Verify
+        )
+    }
 }
 
 /// Where a run stands.
@@ -126,6 +135,15 @@ impl Progress {
             items_done: 0,
             items_total: None,
             current: None,
+        }
+    }
+
+    /// Bytes done by what the phase does: those that were compared while the result is proved, else those that were moved.
+    #[must_use]
+    pub fn phase_bytes(&self) -> u64 {
+        match self.phase {
+            Phase::Proof => self.bytes_compared,
+            _ => self.bytes_done,
         }
     }
 }
@@ -169,9 +187,10 @@ impl Counters {
         self.bytes.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Takes back bytes that were added for work that is done again.
-    pub fn take_back_bytes(&self, count: u64) {
-        self.bytes.fetch_sub(count, Ordering::Relaxed);
+    /// Takes back what was added for work that is done again.
+    pub fn take_back(&self, bytes: u64, rows: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.rows.fetch_sub(rows, Ordering::Relaxed);
     }
 
     /// Adds to the rows.

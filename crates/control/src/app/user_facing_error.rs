@@ -154,13 +154,27 @@ pub(crate) fn secret_not_named(server: &ResourceId) -> UserFacingError {
 }
 
 /// A backup made no progress for so long, and was ended.
-pub(crate) fn stalled(after: Duration, phase: &str, place: &Place) -> UserFacingError {
+pub(crate) fn backup_stalled(after: Duration, phase: &str, place: &Place) -> UserFacingError {
     UserFacingError::new("UserErrorBackupStalled", "The backup made no progress and was ended.")
         .recommend("Look on the server for what the backup waits for (pg_stat_activity, locks, disk and network), and retry the operation. backup.stall_minutes sets how long a backup may stand still.")
-        .inner(inner(
-            "NoProgress",
-            format!("No byte was read and no phase entered for {} seconds, in phase {phase}, of {}.", after.as_secs(), place.describe()),
-        ))
+        .inner(no_progress(after, phase, place))
+}
+
+/// A restore that stood still while it moved rows.
+pub(crate) fn restore_stalled(after: Duration, phase: &str, place: &Place) -> UserFacingError {
+    UserFacingError::new("UserErrorRestoreStalled", "The restore made no progress and was ended.")
+        .recommend("Look on the target server for what the restore waits for (pg_stat_activity, locks, disk and network), and retry the operation. backup.stall_minutes sets how long rows may stand still.")
+        .inner(no_progress(after, phase, place))
+}
+
+fn no_progress(after: Duration, phase: &str, place: &Place) -> InnerError {
+    let (seconds, place) = (after.as_secs(), place.describe());
+    inner(
+        "NoProgress",
+        format!(
+            "No byte was moved and no phase entered for {seconds} seconds, in phase {phase}, of {place}."
+        ),
+    )
 }
 
 /// A backup that differs sharply from those before it.

@@ -200,12 +200,8 @@ impl Core {
                 db::operation::claim_cancelled(&mut tx, owner, clock.now_us(), micros(LEASE))
                     .await?;
             tx.commit().await?;
-            match claimed {
-                Some(Ok(claimed)) => self.start_run(claimed, Lane::Control),
-                Some(Err(error)) => {
-                    tracing::error!(error = error.chain(), "an operation's row cannot be read");
-                }
-                None => break,
+            if !self.start_claimed(claimed, Lane::Control) {
+                break;
             }
         }
         Ok(())
@@ -230,12 +226,8 @@ impl Core {
                 )
                 .await?;
                 tx.commit().await?;
-                match claimed {
-                    Some(Ok(claimed)) => self.start_run(claimed, lane),
-                    Some(Err(error)) => {
-                        tracing::error!(error = error.chain(), "an operation's row cannot be read");
-                    }
-                    None => break,
+                if !self.start_claimed(claimed, lane) {
+                    break;
                 }
             }
             // Of a full lane the end of a run will wake us.
@@ -272,6 +264,22 @@ impl Core {
                 Lane::Data => self.parts.data_runs_max.max(1),
                 Lane::Control => CONTROL_RUNS_MAX,
             }
+    }
+
+    /// Starts what was claimed, if anything was: then there may be more.
+    fn start_claimed(
+        self: &Arc<Self>,
+        claimed: Option<Result<ClaimedOperation, Error>>,
+        lane: Lane,
+    ) -> bool {
+        match claimed {
+            Some(Ok(claimed)) => self.start_run(claimed, lane),
+            Some(Err(error)) => {
+                tracing::error!(error = error.chain(), "an operation's row cannot be read");
+            }
+            None => return false,
+        }
+        true
     }
 
     fn start_run(self: &Arc<Self>, claimed: ClaimedOperation, lane: Lane) {

@@ -3,12 +3,18 @@
 //! The store compares names; here one candidate is proposed per chunk, by position. Boundaries follow content, so after a
 //! change they soon agree again, a little shifted: the shift of the last hit is followed.
 
+use std::collections::HashMap;
+
+use coffer_store::ChunkId;
+
 use crate::manifest::RowChunk;
 
 /// Candidates of one range, in order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Candidates {
     chunks: Vec<(u64, RowChunk)>,
+    /// Where each text begins, the first time that it comes.
+    starts: HashMap<ChunkId, u64>,
     end: u64,
     /// How much later things are now than they were.
     shift: i64,
@@ -21,6 +27,7 @@ impl Candidates {
         let mut candidates = Self::default();
         for chunk in chunks {
             candidates.chunks.push((candidates.end, chunk));
+            candidates.starts.entry(chunk.id()).or_insert(candidates.end);
             candidates.end += u64::from(chunk.plain_bytes());
         }
         candidates
@@ -40,8 +47,7 @@ impl Candidates {
 
     /// Tells what the next chunk became.
     pub(super) fn became(&mut self, chunk: &RowChunk) {
-        let is_it = |(_, candidate): &&(u64, RowChunk)| candidate.id() == chunk.id();
-        if let Some((start, _)) = self.chunks.iter().find(is_it) {
+        if let Some(start) = self.starts.get(&chunk.id()) {
             self.shift =
                 i64::try_from(self.offset).unwrap_or(0) - i64::try_from(*start).unwrap_or(0);
         }

@@ -86,29 +86,23 @@ impl Names {
     }
 }
 
-/// Takes a range over, or reads it.
+/// Takes a range over, or reads it. None where it was read only to see whether it could have been taken over, and could not.
 async fn unchanged_or_read(
     context: &Context,
     connection: &Connection,
     stream: &mut PackStream,
     job: &Job,
-) -> Result<(Range, How)> {
+) -> Result<Option<(Range, How)>> {
     let look = look(context, connection, stream, job).await?;
     if let Look::TakeOver { range, by_log } = look {
         context.tell_taken_over(job, &range);
-        return Ok((*range, How::TakenOver { by_log }));
+        return Ok(Some((*range, How::TakenOver { by_log })));
     }
     let range = copy_range(context, connection, stream, job).await?;
     let (Look::Audit { by_log }, Some(earlier)) = (look, &job.earlier) else {
-        return Ok((range, How::Read));
+        return Ok(Some((range, How::Read)));
     };
-    if range.content == earlier.content {
-        return Ok((range, How::Audited { by_log }));
-    }
-    let table = job.table.facts.display_name();
-    // Unless the name meant another table for that moment; then this is a race, and what comes of it is the same: all is read anew.
-    context.mismatch.get_or_init(|| table.clone());
-    Err(Error::SnapshotRace { attempts: 1, relations: vec![table] })
+    Ok((range.content == earlier.content).then_some((range, How::Audited { by_log })))
 }
 
 /// Reads a range and stores it, or takes it over. What it read is the table of the plan, not another that had its name for a moment.
@@ -137,8 +131,14 @@ pub(super) async fn read_range(
             }
             Err(error) => return Err(error),
             // Chunks that turn out to be of another table are garbage, which no manifest names.
-            Ok(range) => match names.look(&context.free, schema, before.as_ref()).await? {
-                Meaning::Same => return Ok(range),
+            Ok(read) => match names.look(&context.free, schema, before.as_ref()).await? {
+                Meaning::Same => match read {
+                    Some(read) => return Ok(read),
+                    None => {
+                        context.mismatch.get_or_init(|| job.table.facts.display_name());
+                        break;
+                    }
+                },
                 Meaning::Touched => tracing::info!(
                     table = job.table.facts.display_name(),
                     "its schema was changed meanwhile; reading the range again"

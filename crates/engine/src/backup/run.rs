@@ -321,7 +321,7 @@ impl Run {
                 hold.same_definitions(free).await?;
                 let archived = archived?;
                 hold.be_patient().await?;
-                Ok(Held { hold, archived, base, log: log? })
+                Ok(Held { hold, archived, base, log })
             };
             match attempt.await {
                 Ok(taken) => return Ok(taken),
@@ -359,7 +359,8 @@ impl Run {
             mismatch: Arc::clone(&known.mismatch),
             unread: options.unread.clone(),
             row_hash: options.row_hash,
-            deltas: options.deltas,
+            // A recovery point of rows that are hashed as they are is of a format without deltas.
+            deltas: options.deltas && options.row_hash == RowHash::Filled,
             recovery_point_id: self.request.recovery_point_id.clone(),
         })
     }

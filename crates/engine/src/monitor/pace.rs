@@ -61,11 +61,8 @@ impl Work {
     /// Bytes where it moves some, else what it counts.
     fn of(progress: &Progress) -> Option<Self> {
         match progress.phase {
-            Phase::Data | Phase::LargeObjects | Phase::Load | Phase::Files | Phase::Verify => {
-                Some(Self { done: progress.bytes_done, total: progress.bytes_total })
-            }
-            Phase::Proof => {
-                Some(Self { done: progress.bytes_compared, total: progress.bytes_total })
+            phase if phase.moves_bytes() => {
+                Some(Self { done: progress.phase_bytes(), total: progress.bytes_total })
             }
             Phase::PostData | Phase::Analyze | Phase::Refresh => {
                 Some(Self { done: progress.items_done, total: progress.items_total })
@@ -75,28 +72,12 @@ impl Work {
     }
 }
 
-/// Whether a phase moves bytes.
-fn moves_bytes(phase: Phase) -> bool {
-    matches!(
-        phase,
-        Phase::Data
-            | Phase::LargeObjects
-            | Phase::Load
-            | Phase::Files
-            | Phase::Verify
-            | Phase::Proof
-    )
-}
-
 impl PaceMeter {
     /// Takes in what is reported, or once more what was reported last, and says how fast it goes. To be called whenever somebody
     /// looks: at least every second.
     pub fn observe(&mut self, at: Duration, progress: &Progress) -> Pace {
         let work = Work::of(progress);
-        let moved = match progress.phase {
-            Phase::Proof => progress.bytes_compared,
-            _ => progress.bytes_done.saturating_sub(progress.bytes_taken_over),
-        };
+        let moved = progress.phase_bytes().saturating_sub(progress.bytes_taken_over);
         let sample = Sample { at, moved, done: work.map_or(0, |work| work.done) };
         let begins_anew = self.phase != Some(progress.phase)
             || self.latest.is_some_and(|before| {
@@ -117,7 +98,7 @@ impl PaceMeter {
             self.samples.pop_front();
         }
         Pace {
-            bytes_per_second: moves_bytes(progress.phase).then(|| self.rate(sample)),
+            bytes_per_second: progress.phase.moves_bytes().then(|| self.rate(sample)),
             phase_left: work.and_then(|work| self.left(sample, work.total?)),
         }
     }

@@ -1,6 +1,7 @@
 //! What all steps of one restore share: request, manifest, facts about the target, progress and warnings.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use coffer_store::Repository;
 
@@ -37,8 +38,8 @@ pub(super) struct Context {
     /// Sessions that work at the same time: as asked for, as far as the target has room.
     pub(super) workers: usize,
     pub(super) counters: Counters,
-    /// Bytes of COPY text and large objects that it will have written.
-    pub(super) bytes_expected: u64,
+    /// Identity of the database that was made: another run of the same restore uses the same temporary name.
+    pub(super) made: OnceLock<u32>,
     monitor: Arc<dyn Monitor>,
     warnings: Mutex<Warnings>,
 }
@@ -73,7 +74,7 @@ impl Context {
             selected,
             workers,
             counters,
-            bytes_expected: expected.bytes,
+            made: OnceLock::new(),
             monitor,
             warnings: Mutex::default(),
         };
@@ -81,6 +82,11 @@ impl Context {
             context.warn(&warning.code, warning.message);
         }
         Ok((Arc::new(context), toc))
+    }
+
+    /// Bytes of COPY text and large objects that it will have written.
+    pub(super) fn bytes_expected(&self) -> u64 {
+        self.counters.bytes_total.load(Ordering::Relaxed)
     }
 
     /// Where the restored rows go.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::RoleMode;
 use super::acl::{AclObject, statements};
 use super::context::Context;
+use super::identity::oid_of;
 use super::pg_restore_log::without_constants;
 use super::settings::assignment;
 use super::temporary::{end_sessions, in_use, open_maintenance};
@@ -31,8 +32,12 @@ impl Context {
     ///
     /// # Errors
     /// [`Error::TargetExists`] when the name was taken meanwhile, [`Error::Sql`] when sessions that can't be ended keep the
-    /// database in use, [`Error::Cancelled`] while it waits for these, failures of the connection.
+    /// database in use, [`Error::Cancelled`] before it begins and while it waits for these, [`Error::Protocol`] when another database
+    /// has the temporary name, failures of the connection.
     pub(super) async fn give_name(&self, cancel: &CancellationToken) -> Result<()> {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         self.report(Phase::Rename, None);
         let client = open_maintenance(&self.request.target).await?;
         let temporary = quote_identifier(&self.request.temporary_database);
@@ -57,6 +62,15 @@ impl Context {
                 }
                 Err(error) => return Err(error),
             }
+        }
+        // The name says only which restore it is of: a run that was taken for dead may have been followed by another, whose database is
+        // not the one that was proved here.
+        if oid_of(&client, &self.request.database).await?.as_ref() != self.made.get() {
+            execute(&client, "ROLLBACK").await?;
+            return Err(Error::Protocol {
+                context: "give the database its name".to_owned(),
+                message: "another run of this restore has made the database anew".to_owned(),
+            });
         }
         for statement in self.properties(&name)? {
             self.try_statement(&client, &statement).await?;

@@ -1,5 +1,7 @@
 //! Which database it is, whatever it is called.
 
+use tokio_postgres::Client;
+
 use super::temporary::open_maintenance;
 use crate::connect::ConnectOptions;
 use crate::error::{Error, Result};
@@ -12,8 +14,13 @@ use crate::error::{Error, Result};
 /// Failures of the connection and [`Error::Sql`] when the server refuses.
 pub async fn database_oid(target: &ConnectOptions, database: &str) -> Result<Option<u32>> {
     let maintenance = open_maintenance(target).await?;
+    oid_of(&maintenance, database).await
+}
+
+/// The same in a session.
+pub(super) async fn oid_of(client: &Client, database: &str) -> Result<Option<u32>> {
     let statement = "SELECT oid FROM pg_catalog.pg_database WHERE datname = $1";
-    let row = maintenance.query_opt(statement, &[&database]).await;
+    let row = client.query_opt(statement, &[&database]).await;
     let row = row.map_err(|e| Error::sql("look for the database", &e))?;
     Ok(row.map(|row| row.get(0)))
 }

@@ -124,7 +124,7 @@ impl Context {
                 send(&sender, &table, Share::All).await?;
                 continue;
             }
-            let mut batches = Batches::new(batch_bytes(self.bytes_expected, self.workers));
+            let mut batches = Batches::new(batch_bytes(self.bytes_expected(), self.workers));
             let mut ranges = RangeReader::new(&self.repository, &table.ranges);
             while let Some(range) = ranges.next().await? {
                 for batch in batches.add(range) {

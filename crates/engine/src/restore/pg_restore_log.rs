@@ -5,8 +5,8 @@
 //! judgement goes by the command, never by the server's words, which may be in any language. What is not understood counts
 //! as a lost object.
 //!
-//! The text is foreign and may quote data or secrets: string constants of commands and `DETAIL` lines are taken out, and
-//! lengths are bounded.
+//! The text is foreign and may quote data or secrets: string constants of commands, and what the server tells of rows and of the
+//! command's text, are taken out, and lengths are bounded.
 
 /// Start of every message of the tool itself.
 const TOOL: &str = "pg_restore: ";
@@ -60,8 +60,11 @@ impl RestoreLog {
                 errors.push(ignored_error(warning));
             }
         }
-        // With several jobs, each error is counted twice.
-        if counted > errors.len().saturating_mul(2) || (!success && errors.is_empty()) {
+        // With several jobs, each error is counted twice. A run that came to its end has counted; one that was killed, or gave up
+        // for want of memory, has not, and nobody knows what it did not come to.
+        let says_enough = |error: &IgnoredError| error.loss == Loss::Object;
+        let ended_early = !success && counted == 0 && !errors.iter().any(says_enough);
+        if counted > errors.len().saturating_mul(2) || ended_early {
             errors
                 .push(IgnoredError { loss: Loss::Object, text: bounded(&without_details(stderr)) });
         }
@@ -141,27 +144,41 @@ fn is_one_name(text: &str) -> bool {
     }
 }
 
-/// The text without lines that may quote rows.
+/// The text without what may quote rows or the command: from such a heading on, since a value may have several lines, up to the
+/// next heading of another kind.
 fn without_details(text: &str) -> String {
-    text.lines()
-        .filter(|line| !line.starts_with("DETAIL:") && !line.starts_with("CONTEXT:"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    const QUOTING: [&str; 4] = ["DETAIL:", "CONTEXT:", "QUERY:", "LINE "];
+    const PLAIN: [&str; 3] = ["HINT:", "ERROR:", TOOL];
+    let starts = |line: &str, headings: &[&str]| headings.iter().any(|it| line.starts_with(it));
+    let mut quoting = false;
+    let mut kept = Vec::new();
+    for line in text.lines() {
+        quoting = starts(line, &QUOTING) || (quoting && !starts(line, &PLAIN));
+        if !quoting {
+            kept.push(line);
+        }
+    }
+    kept.join("\n")
 }
 
-/// The command with its string constants emptied: options of user mappings and subscriptions hold passwords.
+/// The command with its string constants emptied, up to the body of a function: options of user mappings and subscriptions hold
+/// passwords.
 pub(super) fn without_constants(command: &str) -> String {
     let mut kept = String::with_capacity(command.len());
-    let mut inside = false;
+    // The quote that is open. An apostrophe in a quoted name begins no constant.
+    let mut open = None;
     for character in command.chars() {
-        match (character, inside) {
-            ('\'', _) => {
-                inside = !inside;
-                kept.push('\'');
+        match (open, character) {
+            (None, '\'' | '"') => open = Some(character),
+            (Some(quote), _) if quote == character => open = None,
+            (Some('\''), _) => continue,
+            (None, '$') => {
+                kept.push('…');
+                break;
             }
-            (other, false) => kept.push(other),
-            (_, true) => {}
+            _ => {}
         }
+        kept.push(character);
     }
     kept
 }
@@ -178,8 +195,16 @@ fn bounded(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const COUNTED: &str = "pg_restore: warning: errors ignored on restore: 1\n";
+
     fn losses(stderr: &str) -> Vec<Loss> {
         RestoreLog::parse(stderr, false).errors.into_iter().map(|error| error.loss).collect()
+    }
+
+    /// Of a command that failed, in a run that came to its end.
+    fn losses_of(command: &str) -> Vec<Loss> {
+        let failed = "pg_restore: error: could not execute query: ERROR:  x\nCommand was: ";
+        losses(&format!("{failed}{command}\n{COUNTED}"))
     }
 
     #[test]
@@ -218,30 +243,25 @@ mod tests {
             "ALTER TABLE t OWNER TO abc...",
             "ALTER TABLE t OWNER TO \"a\"b\";",
         ] {
-            let log = format!(
-                "pg_restore: error: could not execute query: ERROR:  x\nCommand was: {command}\n"
-            );
-            assert_eq!(losses(&log), [Loss::Object], "{command}");
+            assert_eq!(losses_of(command), [Loss::Object], "{command}");
         }
     }
 
     #[test]
     fn a_lost_policy_may_only_hide() {
-        let lost = |command: &str| {
-            losses(&format!(
-                "pg_restore: error: could not execute query: ERROR:  x\nCommand was: {command}\n"
-            ))
-        };
-        assert_eq!(lost("CREATE POLICY p ON t TO r USING (true);"), [Loss::Attribute]);
-        assert_eq!(lost("CREATE POLICY p ON t AS RESTRICTIVE TO r USING (true);"), [Loss::Object]);
-        assert_eq!(lost("CREATE POLICY p ON a_table_with_a_very_long..."), [Loss::Object]);
+        assert_eq!(losses_of("CREATE POLICY p ON t TO r USING (true);"), [Loss::Attribute]);
+        assert_eq!(
+            losses_of("CREATE POLICY p ON t AS RESTRICTIVE TO r USING (true);"),
+            [Loss::Object]
+        );
+        assert_eq!(losses_of("CREATE POLICY p ON a_table_with_a_very_long..."), [Loss::Object]);
     }
 
     #[test]
     fn mixed_output_of_two_jobs_is_judged_by_the_worse() {
         let mixed = "pg_restore: error: pg_restore: error: could not execute query: ERROR:  x\nCommand was: GRANT a TO b;\n\
             could not execute query: ERROR:  y\nCommand was: CREATE INDEX i ON t (a);\n";
-        assert_eq!(losses(mixed), [Loss::Object]);
+        assert_eq!(losses(&format!("{mixed}{COUNTED}")), [Loss::Object]);
     }
 
     #[test]
@@ -253,6 +273,35 @@ mod tests {
             pg_restore: warning: errors ignored on restore: 3\n";
         assert_eq!(losses(counted_more), [Loss::Attribute, Loss::Object]);
         assert_eq!(RestoreLog::parse("", true), RestoreLog::default());
+    }
+
+    #[test]
+    fn who_did_not_come_to_the_end_has_lost_what_is_not_there() {
+        let granted = "pg_restore: error: could not execute query: ERROR:  role \"r\" does not exist\n\
+            Command was: GRANT SELECT ON TABLE public.t TO r;\n\n";
+        assert_eq!(losses(&format!("{granted}{COUNTED}")), [Loss::Attribute]);
+        // Killed, or out of memory: the indexes after it were never tried.
+        assert_eq!(losses(granted), [Loss::Attribute, Loss::Object]);
+        let out = format!("{granted}out of memory\n");
+        assert_eq!(losses(&out), [Loss::Attribute, Loss::Object]);
+    }
+
+    #[test]
+    fn rows_and_commands_in_the_servers_words_are_taken_out() {
+        let said = "ERROR:  duplicate\nLINE 1: ... OPTIONS (password 'hunter2')\n             ^\nHINT:  look\n\
+            DETAIL:  Key (note)=(first\nprivate) is duplicated.\nHINT:  again";
+        assert_eq!(without_details(said), "ERROR:  duplicate\nHINT:  look\nHINT:  again");
+    }
+
+    #[test]
+    fn an_apostrophe_in_a_name_begins_no_constant() {
+        let command = "CREATE USER MAPPING FOR \"o'brien\" SERVER s OPTIONS (password 'hunter2')";
+        let shown = "CREATE USER MAPPING FOR \"o'brien\" SERVER s OPTIONS (password '')";
+        assert_eq!(without_constants(command), shown);
+        let named = "ALTER DATABASE \"a\"\"'\" SET x TO 'it''s \"secret\"' -- y";
+        assert_eq!(without_constants(named), "ALTER DATABASE \"a\"\"'\" SET x TO '''' -- y");
+        let function = "CREATE FUNCTION f() RETURNS text AS $$ SELECT '5\"', 'private' $$";
+        assert_eq!(without_constants(function), "CREATE FUNCTION f() RETURNS text AS …");
     }
 
     #[test]

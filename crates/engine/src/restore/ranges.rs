@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use coffer_store::Repository;
-use futures::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 
 use crate::error::Result;
 use crate::manifest::{Range, Ranges, RowChunk};
@@ -43,26 +43,6 @@ pub(crate) fn read_chunks(
     repository: &Repository,
     chunks: Vec<RowChunk>,
 ) -> BoxStream<'_, Result<Bytes>> {
-    read_ahead(repository, stream::iter(chunks).map(Ok)).boxed()
-}
-
-fn read_ahead<'a>(
-    repository: &'a Repository,
-    chunks: impl Stream<Item = Result<RowChunk>> + Send + 'a,
-) -> impl Stream<Item = Result<Bytes>> + Send + 'a {
     let read = move |chunk: RowChunk| async move { chunk.read(repository).await };
-    chunks.map_ok(read).try_buffered(CHUNKS_AHEAD)
-}
-
-/// The text of all ranges of a table, in order.
-pub(crate) fn read_table<'a>(
-    repository: &'a Repository,
-    ranges: &Ranges,
-) -> impl Stream<Item = Result<Bytes>> + Send + use<'a> {
-    let reader = RangeReader::new(repository, ranges);
-    let ranges = stream::try_unfold(reader, |mut reader| async move {
-        Ok(reader.next().await?.map(|range| (range, reader)))
-    });
-    let chunks = ranges.map_ok(|range| stream::iter(range.chunks).map(Ok)).try_flatten();
-    read_ahead(repository, chunks)
+    stream::iter(chunks).map(Ok).map_ok(read).try_buffered(CHUNKS_AHEAD).boxed()
 }

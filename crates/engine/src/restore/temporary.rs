@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::context::Context;
+use super::identity::{database_oid, oid_of};
 use crate::connect::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::manifest::DatabaseProperties;
@@ -158,7 +159,11 @@ impl Context {
         maintenance
             .batch_execute(&statement)
             .await
-            .map_err(|e| Error::sql("create the database", &e))
+            .map_err(|e| Error::sql("create the database", &e))?;
+        if let Some(oid) = oid_of(&maintenance, name).await? {
+            self.made.get_or_init(|| oid);
+        }
+        Ok(())
     }
 
     /// Nothing may be left that looks like a database and got no name. When even this fails, which is answered with false, the
@@ -167,6 +172,13 @@ impl Context {
         let name = &self.request.temporary_database;
         // A session that still makes the database would make it after it was dropped.
         self.request.target.running().ended().await;
+        if let Some(made) = self.made.get()
+            && let Ok(found) = database_oid(&self.request.target, name).await
+            && found != Some(*made)
+        {
+            // Gone, or another run's, which is at work in it.
+            return true;
+        }
         let dropped = drop_temporary_database(&self.request.target, name).await;
         if let Err(error) = &dropped {
             tracing::warn!(database = %name, %error, "temporary database of a restore was not dropped");

@@ -267,3 +267,23 @@ async fn an_object_that_is_lost_fails_the_restore() {
     assert!(!stderr.contains("duplicated"), "rows are not quoted: {stderr}");
     fixture.restore(fixture.restore_request(&point, "copy")).await.expect("the sound one");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_taken_for_dead_names_no_database_of_its_successor() {
+    let (fixture, point, _) = small().await;
+    let server = fixture.psql();
+    // After the proof another run of the same restore begins anew, as one does whose predecessor's lease has run out.
+    let succeed = move || {
+        server.run(&format!("DROP DATABASE {TEMPORARY} WITH (FORCE)")).expect("no database");
+        server.run(&format!("CREATE DATABASE {TEMPORARY}")).expect("another database");
+    };
+    let monitor = Arc::new(OnPhase::new(Phase::Rename, succeed));
+    let request = fixture.restore_request(&point, "copy");
+    let repository = &fixture.repository;
+    let restored = restore_database(request, repository, monitor, CancellationToken::new()).await;
+    let error = restored.expect_err("another's database");
+    assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
+    let databases = fixture.server.databases().expect("databases");
+    assert!(!databases.contains(&"copy".to_owned()), "{databases:?}");
+    assert!(databases.contains(&TEMPORARY.to_owned()), "the successor is at work in it");
+}

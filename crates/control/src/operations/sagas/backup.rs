@@ -4,45 +4,39 @@
 //! is sealed starts over and finds its whole packs again; one that dies after finds the manifest and only records it.
 //! The secret is read afresh by every run.
 
+mod conclusion;
+mod request;
 mod sealed;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use coffer_azure::{BackupInstance, ResourceId};
-use coffer_engine::backup::{BackupOptions, BackupRequest, UnreadOptions};
 use coffer_engine::error::Error as EngineError;
 use coffer_engine::manifest::Root;
 use coffer_store::LeasePurpose;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use self::conclusion::note_upkeep;
 use self::sealed::{describe, root, sealed_before};
 use super::data_run::{WorkDirectory, job_failed, job_warning};
-use super::datasource_access::{DatasourceAccess, datasource_access};
-use super::instance_repository::{instance_resource, open_repository, region_of, vault_lock};
+use super::datasource_access::datasource_access;
+use super::instance_repository::{instance_resource, open_repository, vault_lock};
 use super::job_monitor::JobMonitor;
 use super::policy_retention::PolicyRetention;
-use super::validate_for_backup::discover_tools;
 use crate::app::App;
-use crate::app::alert::{self, Alert, AlertKind};
+use crate::app::alert::AlertKind;
 use crate::app::dataprotection::instance_row;
 use crate::app::dataprotection::new_job::RETENTION_TAG_DETAIL;
 use crate::app::dataprotection::storage_lock::{lock_point, wanted};
-use crate::app::dataprotection::unusual::{self, Figures};
 use crate::app::user_facing_error;
-use crate::background::collect_garbage;
-use crate::config::ReuseConfig;
 use crate::db::job::{JobRecoveryPoint, JobStatus, JobWarning};
 use crate::db::recovery_point::{RecoveryPoint, RecoveryPointBody};
-use crate::db::upkeep::Duty;
 use crate::db::{self, Tx};
 use crate::error::Error;
 use crate::lease::{LEASE_PATIENCE, LeaseClaim, with_lease};
 use crate::operations::{BackupInput, Failure, Outcome, Run, Saga};
-use crate::policy::schedule::shown;
 
 pub(super) const STEPS: &[&str] = &["prepare", "take", "lock"];
 pub(super) const INNER_POINTS: &[&str] = &[
@@ -58,9 +52,6 @@ pub(super) const INNER_POINTS: &[&str] = &[
     "take:seal",
     "take:sealed",
 ];
-
-/// How long after its first backup a repository begins to be read for verification.
-const FIRST_READ: Duration = Duration::from_secs(86_400);
 
 /// The engine's word for a range that was not what it should have been, which somebody has to hear of.
 const RANGE_DIFFERED: &str = "UnchangedRangeDiffered";
@@ -174,7 +165,7 @@ impl Saga for Backup {
                 Err(Error::internal("a backup has ended without a recovery point"))
             }
             (Outcome::Failed(error), _) => {
-                job_failed(&self.app, tx, run, error, AlertKind::BackupFailed).await
+                job_failed(&self.app, tx, run, error, AlertKind::BackupFailed, Vec::new()).await
             }
             (Outcome::Cancelled, _) => {
                 run.job_end(tx, JobStatus::Cancelled, |job| {
@@ -192,41 +183,6 @@ impl Saga for Backup {
 }
 
 impl Backup {
-    /// What is unusual about a recovery point, as warnings for the job and as an alert.
-    async fn unusual(
-        &self,
-        tx: &mut Tx,
-        run: &Run,
-        repository: Uuid,
-        point: &RecoveryPoint,
-        differed: Option<String>,
-    ) -> Result<Vec<JobWarning>, Error> {
-        let before =
-            db::recovery_point::newest_of(&mut **tx, repository, unusual::HISTORY_MAX).await?;
-        let before: Vec<Figures> = before.iter().map(|point| figures(&point.body)).collect();
-        let signs = unusual::signs(figures(&point.body), &before);
-        let operation = run.operation();
-        if differed.is_some() {
-            metrics::counter!("coffer_unchanged_ranges_differed_total").increment(1);
-        }
-        let told: Vec<&str> = signs.iter().map(String::as_str).chain(differed.as_deref()).collect();
-        if let (Some(instance), false) = (&operation.instance, told.is_empty())
-            && let Some(vault) = db::resource_get(&mut **tx, &operation.vault).await?
-        {
-            let mut alert =
-                Alert::of_instance(AlertKind::BackupUnusual, &vault, instance, told.join(" "));
-            alert.job = operation.job_id;
-            alert::raise(&self.app, tx, &alert).await?;
-        }
-        Ok(signs
-            .into_iter()
-            .map(|sign| JobWarning {
-                resource_name: point.body.database.clone(),
-                error: user_facing_error::unusual_backup(sign),
-            })
-            .collect())
-    }
-
     async fn prepare(&self, run: &mut Run) -> Result<(), Failure> {
         let operation = run.operation();
         let input: BackupInput = run.input()?;
@@ -321,12 +277,12 @@ impl Backup {
                 let stall_after = self.app.config.backup_stall;
                 let taken = tokio::select! {
                     taken = monitor.report_while(run.job_report(), Box::pin(taking)) => taken,
-                    () = monitor.watch(stall_after, &work_stop) => Err(EngineError::Cancelled),
+                    () = monitor.watch(stall_after, |_| true, &work_stop) => Err(EngineError::Cancelled),
                 };
                 let outcome = taken.map_err(|error| {
                     if monitor.has_stalled() && run.stop_reason().is_none() {
                         let said =
-                            user_facing_error::stalled(stall_after, monitor.phase(), &access.place);
+                            user_facing_error::backup_stalled(stall_after, monitor.phase(), &access.place);
                         return Failure::transient(said);
                     }
                     user_facing_error::engine_failure(&error, &access.place)
@@ -385,107 +341,4 @@ impl Backup {
         run.set_checkpoint(&checkpoint)?;
         Ok(())
     }
-
-    async fn request(
-        &self,
-        run: &Run,
-        checkpoint: &Checkpoint,
-        access: &DatasourceAccess,
-        work: &WorkDirectory,
-        instance_body: &serde_json::Value,
-    ) -> Result<BackupRequest, Failure> {
-        let previous =
-            db::recovery_point::newest(self.app.db.read(), checkpoint.repository_guid).await?;
-        let operation = run.operation();
-        let mut labels = BTreeMap::new();
-        let mut label = |name: &str, value: Option<&str>| {
-            if let Some(value) = value {
-                labels.insert(name.to_owned(), value.to_owned());
-            }
-        };
-        let properties = &instance_body["properties"];
-        label("vault", Some(operation.vault.as_str()));
-        label("backupInstance", operation.instance.as_ref().map(|id| id.as_str()));
-        label("friendlyName", properties["friendlyName"].as_str());
-        label("dataSource", properties["dataSourceInfo"]["resourceID"].as_str());
-        label("policy", properties["policyInfo"]["policyId"].as_str());
-        label("retentionTag", Some(&checkpoint.retention.tag));
-        label("retentionTagVersion", Some(&checkpoint.retention.tag_version));
-        label("keepFor", checkpoint.retention.keep_for.as_deref());
-        label("scheduledFor", checkpoint.scheduled_us.map(shown).as_deref());
-        label("policyVersion", Some(&checkpoint.retention.policy_version.to_string()));
-        Ok(BackupRequest {
-            source: access.connect.clone(),
-            tools: discover_tools(&self.app).await?,
-            recovery_point_id: checkpoint.recovery_point_id.clone(),
-            labels,
-            options: BackupOptions {
-                workers: self.app.config.limits.data_workers,
-                user_mappings: self.app.config.backup_user_mappings,
-                previous: previous.map(|point| point.id),
-                unread: self.unread(),
-                deltas: self.app.config.backup_reuse.deltas,
-                ..BackupOptions::default()
-            },
-            work_dir: work.path().to_owned(),
-        })
-    }
-
-    fn unread(&self) -> UnreadOptions {
-        let ReuseConfig { take_over, wal_summaries, full_read_days, audit_per_mille, .. } =
-            self.app.config.backup_reuse;
-        UnreadOptions {
-            enabled: take_over,
-            wal_summaries,
-            audit_per_mille,
-            full_read_after: Duration::from_secs(u64::from(full_read_days) * 86_400),
-            ..UnreadOptions::default()
-        }
-    }
-}
-
-fn figures(body: &RecoveryPointBody) -> Figures {
-    Figures {
-        rows: body.rows,
-        plain_bytes: body.plain_bytes,
-        new_bytes: body.new_bytes,
-        stored_bytes: body.stored_bytes,
-    }
-}
-
-/// Notes when the repository is to be looked after: soon where packs were left that the recovery point does not need.
-async fn note_upkeep(
-    tx: &mut Tx,
-    run: &Run,
-    repository: Uuid,
-    outcome: &Outcome,
-) -> Result<(), Error> {
-    // Before the first step nothing is known of a repository, and nothing was written to it.
-    let Some(instance) = run.operation().instance.as_ref().filter(|_| !repository.is_nil()) else {
-        return Ok(());
-    };
-    let in_time = |delay: Duration| {
-        let delay_us = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
-        run.now_us().saturating_add(delay_us)
-    };
-    let collection = match outcome {
-        Outcome::Succeeded if run.generation() > 1 => Duration::ZERO,
-        Outcome::Succeeded => collect_garbage::PERIOD,
-        Outcome::Failed(_) | Outcome::Cancelled => collect_garbage::GRACE,
-    };
-    db::upkeep::bring_forward(tx, Duty::Collection, repository, instance, in_time(collection))
-        .await?;
-    if matches!(outcome, Outcome::Succeeded) {
-        // An older one may have stayed only because it was the newest.
-        let now = in_time(Duration::ZERO);
-        // What could not be locked, or only while the vault changed.
-        db::upkeep::bring_forward(tx, Duty::StorageLock, repository, instance, now).await?;
-        db::upkeep::bring_forward(tx, Duty::Retention, repository, instance, now).await?;
-        let vault = db::resource_get(&mut **tx, &run.operation().vault).await?;
-        if vault.as_ref().and_then(region_of).is_some() {
-            db::upkeep::bring_forward(tx, Duty::Replication, repository, instance, now).await?;
-        }
-    }
-    db::upkeep::bring_forward(tx, Duty::Verification, repository, instance, in_time(FIRST_READ))
-        .await
 }

@@ -100,6 +100,7 @@ pub(super) async fn job_failed(
     run: &Run,
     error: &UserFacingError,
     kind: AlertKind,
+    warnings: Vec<JobWarning>,
 ) -> Result<(), Error> {
     let operation = run.operation();
     if let Some(instance) = &operation.instance
@@ -114,7 +115,11 @@ pub(super) async fn job_failed(
         alert.job = operation.job_id;
         alert::raise(app, tx, &alert).await?;
     }
-    run.job_end(tx, JobStatus::Failed, |job| job.body.errors = vec![error.clone()]).await
+    run.job_end(tx, JobStatus::Failed, |job| {
+        job.body.errors = vec![error.clone()];
+        job.body.warnings = warnings;
+    })
+    .await
 }
 
 /// Writes into the audit log that what a request's row has announced was done, or wasn't: beside the job's end.

@@ -61,9 +61,14 @@ impl JobMonitor {
         self.latest().map_or(0, |progress| progress.bytes_done)
     }
 
-    /// Cancels `work` when it has made no progress for `stall_after` (zero: never), so that a server that does not answer holds
-    /// nobody up. Returns when [`Self::has_stalled`] has become true, and never else.
-    pub(super) async fn watch(&self, stall_after: Duration, work: &CancellationToken) {
+    /// Cancels `work` when it has made no progress for `stall_after` (zero: never) in a phase that is `watched`, so that a server that
+    /// does not answer holds nobody up. Returns when [`Self::has_stalled`] has become true, and never else.
+    pub(super) async fn watch(
+        &self,
+        stall_after: Duration,
+        watched: fn(Phase) -> bool,
+        work: &CancellationToken,
+    ) {
         if stall_after.is_zero() {
             return std::future::pending().await;
         }
@@ -72,7 +77,8 @@ impl JobMonitor {
         loop {
             tokio::time::sleep(REPORT_INTERVAL.min(stall_after)).await;
             let latest = self.latest();
-            if latest != seen {
+            let is_watched = latest.as_ref().is_none_or(|progress| watched(progress.phase));
+            if latest != seen || !is_watched {
                 (seen, since) = (latest, Instant::now());
             } else if since.elapsed() >= stall_after {
                 self.stalled.store(true, Ordering::Relaxed);
@@ -111,13 +117,13 @@ impl JobMonitor {
                 done = &mut work => return done,
                 _ = ticks.tick() => {
                     let told = self.told();
-                    if let Some(told) = &told
-                        && Some(told) != written.as_ref()
-                        && let Err(error) = report.update(|job| told.write(job)).await
-                    {
-                        tracing::warn!(error = error.chain(), "a job's progress cannot be written");
+                    let Some(new) = told.as_ref().filter(|told| Some(*told) != written.as_ref()) else {
+                        continue;
+                    };
+                    match report.update(|job| new.write(job)).await {
+                        Ok(()) => written = told,
+                        Err(error) => tracing::warn!(error = error.chain(), "a job's progress cannot be written"),
                     }
-                    written = told;
                 }
             }
         }

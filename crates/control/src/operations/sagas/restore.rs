@@ -4,28 +4,28 @@
 //! next run drops it and starts over. Whatever happens after the target has its name is found again: of files by their
 //! place, of a database by its identity, which the checkpoint keeps.
 
-use std::collections::BTreeMap;
+mod written;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use coffer_azure::UserFacingError;
 use coffer_engine::Error as EngineError;
 use coffer_engine::files::{FilesRequest, restore_files, restore_server_files};
-use coffer_engine::manifest::Warning;
+use coffer_engine::monitor::Phase;
 use coffer_engine::restore::{RestoreRequest, database_oid};
-use coffer_engine::{Proof, Selection};
 use coffer_store::Repository;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::data_run::{
-    WorkDirectory, job_failed, job_warning, not_proved_warning, note_restore_ended,
-};
+use self::written::{ADVISORY, LEFT_OUT, Written};
+use super::data_run::{WorkDirectory, job_failed, note_restore_ended};
 use super::files_target::FilesTarget;
 use super::instance_repository::instance_resource;
 use super::job_monitor::JobMonitor;
 use super::restore_target::{
     DatabaseTarget, Target, chosen, database_target, recovery_point_id, require_point,
-    source_repository, target,
+    source_repository, target, temporary_name,
 };
 use super::validate_for_backup::discover_tools;
 use crate::app::App;
@@ -54,29 +54,6 @@ pub(super) const INNER_POINTS: &[&str] = &[
     "write:files",
 ];
 
-/// Warnings after which the database is all the same what it was: of the preflight about what may happen (what did happen
-/// has a warning of its own), and of the restore about how it went.
-const ADVISORY: [&str; 12] = [
-    "CollationVersion",
-    "ExtensionRights",
-    "ExtensionVersion",
-    "FewConnections",
-    "LargeObjectsLeftOut",
-    "MappedRoleUnused",
-    "MissingRoles",
-    "ObjectRights",
-    "PartitionAlone",
-    "RowsMovedPartition",
-    "SelectionExtended",
-    "UserMappingsLeftOut",
-];
-
-/// Something was chosen and could not be restored without what was not.
-const LEFT_OUT: &str = "LeftOutOfSelection";
-
-/// Chosen items that a job's details name.
-const ITEMS_SHOWN: usize = 20;
-
 /// See the module.
 pub(super) struct Restore {
     pub(super) app: Arc<App>,
@@ -87,16 +64,15 @@ struct Checkpoint {
     /// Identity of the database that is made under the temporary name.
     temporary_oid: Option<u32>,
     written: Option<Written>,
+    /// The temporary name, where nobody could see after a failure that there is no such database.
+    #[serde(default)]
+    left: Option<String>,
 }
 
-/// What the conclusion writes down.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Written {
-    transferred_bytes: u64,
-    details: BTreeMap<String, String>,
-    warnings: Vec<JobWarning>,
-    /// Something is not as it was in the source.
-    degraded: bool,
+impl Checkpoint {
+    fn written(written: Written) -> Self {
+        Self { written: Some(written), ..Self::default() }
+    }
 }
 
 #[async_trait]
@@ -118,14 +94,14 @@ impl Saga for Restore {
             }
             ("write", Target::Database { .. }) => {
                 let written = self.write_database(run, &input).await?;
-                run.set_checkpoint(&Checkpoint { temporary_oid: None, written: Some(written) })?;
+                run.set_checkpoint(&Checkpoint::written(written))?;
                 Ok(())
             }
             ("write", Target::Files(info)) => {
                 let files =
                     FilesTarget::resolve(&self.app, run, &run.operation().vault, info).await?;
                 let written = self.write_files(run, &input, &files).await?;
-                run.set_checkpoint(&Checkpoint { temporary_oid: None, written: Some(written) })?;
+                run.set_checkpoint(&Checkpoint::written(written))?;
                 Ok(())
             }
             (_, Target::Files(info)) => {
@@ -158,19 +134,27 @@ impl Saga for Restore {
                 }
             }
             Target::Database { datasource, credentials } => {
+                let mut checkpoint: Checkpoint = run.checkpoint()?;
                 let resolved =
                     database_target(&self.app, run, vault, &input, datasource, credentials).await;
-                if let Ok(DatabaseTarget { request, access }) = resolved
-                    && let Err(failure) = drop_temporary(&request, &access.place).await
-                {
-                    // A server that refuses this now has refused the restore for the same reason.
-                    if let Failure::Transient(_) | Failure::Interrupted = failure {
+                let dropped = match resolved {
+                    Ok(DatabaseTarget { request, access }) => {
+                        drop_temporary(&request, &access.place).await
+                    }
+                    Err(failure) => Err(failure),
+                };
+                checkpoint.left = dropped.is_err().then(|| temporary_name(run));
+                run.set_checkpoint(&checkpoint)?;
+                match dropped {
+                    Err(failure @ (Failure::Transient(_) | Failure::Interrupted)) => {
                         return Err(failure);
                     }
-                    tracing::warn!(
+                    // A server that refuses this now has refused the restore for the same reason.
+                    Err(failure) => tracing::warn!(
                         ?failure,
                         "the temporary database of a failed restore could not be looked for"
-                    );
+                    ),
+                    Ok(()) => {}
                 }
             }
         }
@@ -179,9 +163,10 @@ impl Saga for Restore {
 
     async fn conclude(&self, tx: &mut Tx, run: &Run, outcome: &Outcome) -> Result<(), Error> {
         note_restore_ended(&self.app, tx, run, outcome).await?;
+        let checkpoint: Checkpoint = run.checkpoint()?;
         match outcome {
             Outcome::Succeeded => {
-                let written = run.checkpoint::<Checkpoint>()?.written.unwrap_or_default();
+                let written = checkpoint.written.unwrap_or_default();
                 let status = if written.degraded {
                     JobStatus::CompletedWithWarnings
                 } else {
@@ -195,11 +180,13 @@ impl Saga for Restore {
                 .await
             }
             Outcome::Failed(error) => {
-                job_failed(&self.app, tx, run, error, AlertKind::RestoreFailed).await
+                let left = checkpoint.left.map(left_warning).into_iter().collect();
+                job_failed(&self.app, tx, run, error, AlertKind::RestoreFailed, left).await
             }
             Outcome::Cancelled => {
                 run.job_end(tx, JobStatus::Cancelled, |job| {
                     job.body.errors = vec![user_facing_error::cancelled()];
+                    job.body.warnings.extend(checkpoint.left.map(left_warning));
                 })
                 .await
             }
@@ -238,7 +225,7 @@ impl Restore {
                 == Some(made)
         {
             tracing::info!("an earlier run has given the database its name; it is recorded now");
-            return Ok(written_before(&access.place.database));
+            return Ok(Written::by_earlier_run(&access.place.database));
         }
         run.unless_stopped(drop_temporary(&request, place)).await?;
         let instance = operation.instance.as_ref().unwrap_or(&operation.vault);
@@ -248,13 +235,15 @@ impl Restore {
         let repository = run.unless_stopped(repository).await?;
         let _work = WorkDirectory::make(&self.app, run).await?;
         let stop = run.cancellation().child_token();
+        let work_stop = stop.child_token();
         let monitor = Arc::new(JobMonitor::new(run.kind(), "write"));
         let restoring = coffer_engine::restore::restore_database(
             request.clone(),
             &repository,
             Arc::clone(&monitor) as _,
-            stop.clone(),
+            work_stop.clone(),
         );
+        let stall_after = self.app.config.backup_stall;
         let noting = async {
             monitor.database_made().await;
             note_temporary(run, &request).await;
@@ -264,14 +253,25 @@ impl Restore {
             tokio::select! {
                 restored = monitor.report_while(run.job_report(), Box::pin(restoring)) => restored,
                 never = noting => never,
+                // Indexes may take as long as they like.
+                () = monitor.watch(stall_after, Phase::moves_bytes, &work_stop) => {
+                    Err(EngineError::Cancelled)
+                }
             }
         };
         let id = &request.recovery_point_id;
-        let outcome = self.pinned(run, &repository, id, &stop, place, Box::pin(watched)).await?;
+        let outcome = self.pinned(run, &repository, id, &stop, place, Box::pin(watched)).await;
+        let outcome = outcome.map_err(|failure| {
+            if monitor.has_stalled() && run.stop_reason().is_none() {
+                let said = user_facing_error::restore_stalled(stall_after, monitor.phase(), place);
+                return Failure::transient(said);
+            }
+            failure
+        })?;
         run.crash_point("write:renamed");
         let mut written =
-            written(outcome.bytes, &outcome.proof, &outcome.warnings, &place.database);
-        note_selection(&mut written, &request.selection);
+            Written::of(outcome.bytes, &outcome.proof, &outcome.warnings, &place.database);
+        written.note_selection(&request.selection);
         written.degraded =
             outcome.warnings.iter().any(|warning| !ADVISORY.contains(&warning.code.as_str()));
         Ok(written)
@@ -316,8 +316,9 @@ impl Restore {
         let watched = monitor.report_while(run.job_report(), Box::pin(restoring));
         let place = Place::storage();
         let outcome = self.pinned(run, &repository, &id, &stop, &place, Box::pin(watched)).await?;
-        let mut written = written(outcome.bytes, &outcome.proof, &outcome.warnings, &files.prefix);
-        note_selection(&mut written, &selection);
+        let mut written =
+            Written::of(outcome.bytes, &outcome.proof, &outcome.warnings, &files.prefix);
+        written.note_selection(&selection);
         written.degraded = outcome.warnings.iter().any(|warning| warning.code == LEFT_OUT);
         written.details.insert("Restored Files".to_owned(), outcome.files.to_string());
         Ok(written)
@@ -357,7 +358,7 @@ async fn note_temporary(run: &Run, request: &RestoreRequest) {
     match database_oid(&request.target, &request.temporary_database).await {
         Ok(temporary_oid) => {
             if let Err(error) =
-                run.save_checkpoint(&Checkpoint { temporary_oid, written: None }).await
+                run.save_checkpoint(&Checkpoint { temporary_oid, ..Checkpoint::default() }).await
             {
                 tracing::warn!(error = error.chain(), "the temporary database cannot be noted");
             }
@@ -366,62 +367,20 @@ async fn note_temporary(run: &Run, request: &RestoreRequest) {
     }
 }
 
+/// Whoever reads of the failure has to know where to look.
+fn left_warning(name: String) -> JobWarning {
+    JobWarning {
+        error: UserFacingError::new(
+            "TemporaryDatabaseMayBeLeft",
+            "The target could not be looked at after the restore had failed: what it had made may still be there.",
+        )
+        .recommend("When the server can be reached again, drop the database that is named here, if there is one."),
+        resource_name: name,
+    }
+}
+
 async fn drop_temporary(request: &RestoreRequest, place: &Place) -> Result<(), Failure> {
     coffer_engine::restore::drop_temporary_database(&request.target, &request.temporary_database)
         .await
         .map_err(|error| engine_failure(&error, place))
-}
-
-fn written(bytes: u64, proof: &Proof, warnings: &[Warning], resource_name: &str) -> Written {
-    let mut details = BTreeMap::new();
-    details.insert("Proof".to_owned(), proof_in_words(proof));
-    details.insert("Proved Tables".to_owned(), proof.tables.to_string());
-    details.insert("Proved Rows".to_owned(), proof.rows.to_string());
-    let mut all: Vec<JobWarning> =
-        warnings.iter().map(|warning| job_warning(warning, resource_name)).collect();
-    all.extend(proof.not_proved.iter().map(not_proved_warning));
-    Written { transferred_bytes: bytes, details, warnings: all, degraded: false }
-}
-
-/// Says what was chosen.
-fn note_selection(written: &mut Written, selection: &Selection) {
-    if let Some(database) = &selection.database {
-        written.details.insert("Restored Database".to_owned(), database.clone());
-    }
-    if !selection.is_everything() {
-        let mut items: Vec<_> =
-            selection.items.iter().take(ITEMS_SHOWN).map(ToString::to_string).collect();
-        if selection.items.len() > ITEMS_SHOWN {
-            items.push(format!("and {} more", selection.items.len() - ITEMS_SHOWN));
-        }
-        written.details.insert("Restored Items".to_owned(), items.join(", "));
-    }
-}
-
-/// What is known of a restore whose run died after the last of its deeds: only an equal database is given its name.
-fn written_before(database: &str) -> Written {
-    let mut details = BTreeMap::new();
-    let proof = "equal: compared with the recovery point by a run that was interrupted before it could tell the numbers";
-    details.insert("Proof".to_owned(), proof.to_owned());
-    let warning = Warning {
-        code: "RestoreInterrupted".to_owned(),
-        message: "the service was interrupted after the database had got its name; warnings of that run are not known".to_owned(),
-    };
-    Written {
-        transferred_bytes: 0,
-        details,
-        warnings: vec![job_warning(&warning, database)],
-        degraded: true,
-    }
-}
-
-fn proof_in_words(proof: &Proof) -> String {
-    let equal = if proof.equal { "equal" } else { "different" };
-    format!(
-        "{equal}: row counts and content hashes of {} tables with {} rows were compared with the recovery point; {} \
-         objects could not be compared",
-        proof.tables,
-        proof.rows,
-        proof.not_proved.len()
-    )
 }

@@ -93,8 +93,12 @@ pub(super) struct DatabaseTarget {
     pub(super) access: DatasourceAccess,
 }
 
-/// Makes the checks before a connection and composes the request. The temporary name is derived from the operation, so
-/// that a later run finds what an earlier one has left.
+/// Name of the database until it is proved: derived from the operation, so that a later run finds what an earlier one has left.
+pub(super) fn temporary_name(run: &Run) -> String {
+    format!("{TEMPORARY_PREFIX}{}", operation_guid(run).simple())
+}
+
+/// Makes the checks before a connection and composes the request.
 pub(super) async fn database_target(
     app: &App,
     run: &Run,
@@ -104,12 +108,11 @@ pub(super) async fn database_target(
     credentials: Option<&AuthCredentials>,
 ) -> Result<DatabaseTarget, Failure> {
     let access = datasource_access(app, vault, datasource, credentials).await?;
-    let guid = operation_guid(run).simple().to_string();
     let Choice { selection, roles, role_map } = chosen(input)?;
     let request = RestoreRequest {
         target: access.connect.clone(),
         database: access.connect.database.clone(),
-        temporary_database: format!("{TEMPORARY_PREFIX}{guid}"),
+        temporary_database: temporary_name(run),
         tools: discover_tools(app).await?,
         recovery_point_id: recovery_point_id(&input.request)?,
         options: RestoreOptions {

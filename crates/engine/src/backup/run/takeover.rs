@@ -37,33 +37,33 @@ impl Run {
         known: &Known,
         hold: &Hold,
         base: Option<SoundBase>,
-    ) -> Result<Result<(Span, LogMap), NoMap>> {
+    ) -> Result<(Span, LogMap), NoMap> {
         let options = &self.request.options.unread;
         let (Some(base), Some(root)) = (base, known.previous.root()) else {
-            return Ok(Err("no_base"));
+            return Err("no_base");
         };
         if !options.wal_summaries {
-            return Ok(Err("disabled"));
+            return Err("disabled");
         }
         let snapshot = &root.snapshot;
         let (marks, insert_lsn) = (&snapshot.marks, &snapshot.insert_lsn);
         let timeline = known.source.timeline;
         let span = log_map::span(&base, marks, insert_lsn, timeline, &hold.insert_lsn, options);
-        let Some(span) = span else { return Ok(Err("no_mark")) };
+        let span = span.ok_or("no_mark")?;
         if known.server.major() < log_map::SINCE_MAJOR {
-            return Ok(Err("old_server"));
+            return Err("old_server");
         }
-        // A session of its own: a checkpoint may take its time.
-        let connection = session::open(&self.request.source).await?;
-        let read = log_map::of_span(&connection, &span, known.source.database_oid, options)
-            .traced(span!("log"))
-            .await;
-        Ok(read
-            .unwrap_or_else(|error| {
-                tracing::warn!(%error, "summaries of the server's log can't be read");
-                Err("unreadable")
-            })
-            .map(|map| (span, map)))
+        let reading = async {
+            // A session of its own: a checkpoint may take its time.
+            let connection = session::open(&self.request.source).await?;
+            log_map::of_span(&connection, &span, known.source.database_oid, options).await
+        };
+        let read: Result<_> = reading.traced(span!("log")).await;
+        let map = read.unwrap_or_else(|error| {
+            tracing::warn!(%error, "summaries of the server's log can't be read");
+            Err("unreadable")
+        })?;
+        Ok((span, map))
     }
 
     /// What the manifest says of it.

@@ -7,12 +7,13 @@
 //! the other. The rows are frozen as well: nothing saw the table without them, and the first vacuum is spared.
 
 use super::Loaded;
+use super::batches::{Batches, batch_bytes};
 use super::copy_in::{Brought, relate};
 use crate::connect::Connection;
 use crate::error::Result;
-use crate::manifest::Table;
+use crate::manifest::{Content, Table};
 use crate::restore::context::Context;
-use crate::restore::ranges::{RangeReader, read_table};
+use crate::restore::ranges::{RangeReader, read_chunks};
 use crate::session::{execute, qualified};
 
 /// Text below which a table is not worth it: the server logs what is smaller than `wal_skip_threshold` (2 MB) all the same.
@@ -30,7 +31,7 @@ impl Context {
     /// others may be led, and no extension's, which has rows already.
     pub(super) fn is_loaded_at_once(&self, table: &Table) -> bool {
         self.target.skips_log
-            && pays(table.content.text_bytes, self.bytes_expected)
+            && pays(table.content.text_bytes, self.bytes_expected())
             && table.access_method == "heap"
             && table.persistence == "p"
             && table.large_rows == 0
@@ -78,8 +79,30 @@ impl Context {
         let into = (table.schema.as_str(), table.name.as_str());
         let truncate = format!("TRUNCATE ONLY {}", qualified(into.0, into.1));
         execute(session, "load rows", &truncate).await?;
-        let text = read_table(&self.repository, &table.ranges);
-        self.copy_rows(session, loaded, into, table, text, true).await
+        // Several COPYs: what the server has against rows it says at the end of one.
+        let mut batches = Batches::new(batch_bytes(self.bytes_expected(), 1));
+        let mut ranges = RangeReader::new(&self.repository, &table.ranges);
+        let mut there = Content::default();
+        loop {
+            let next = ranges.next().await?;
+            let is_last = next.is_none();
+            let complete: Vec<_> = match next {
+                Some(range) => batches.add(range).collect(),
+                None => batches.rest().into_iter().collect(),
+            };
+            for batch in complete {
+                let chunks = batch.iter().flat_map(|range| range.chunks.iter().copied()).collect();
+                let text = read_chunks(&self.repository, chunks);
+                if self.copy_rows(session, loaded, into, table, text, true).await? != Brought::All {
+                    self.counters.take_back(there.text_bytes, there.rows);
+                    return Ok(Brought::Unusual);
+                }
+                batch.iter().for_each(|range| there.add(range.content));
+            }
+            if is_last {
+                return Ok(Brought::All);
+            }
+        }
     }
 }
 

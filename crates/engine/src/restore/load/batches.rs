@@ -67,7 +67,6 @@ mod tests {
             end_block: None,
             chunks: Vec::new(),
             content: Content { rows: 1, hash: 0, text_bytes },
-            fingerprint: None,
             large_rows: large_rows.to_vec(),
         }
     }

@@ -12,7 +12,7 @@ use super::binary::Converter;
 use crate::connect::Connection;
 use crate::error::{Error, Result};
 use crate::manifest::{Range, Table};
-use crate::monitor::Phase;
+use crate::monitor::{Counters, Phase};
 use crate::restore::context::Context;
 use crate::restore::large_row::{LargeRowLoader, RangeText};
 use crate::restore::ranges::read_chunks;
@@ -64,6 +64,35 @@ impl<'a> CopyIn<'a> {
     }
 }
 
+/// Bytes that were told as they went, and are taken back when the COPY leaves no row after all: they come again then.
+struct Counted<'a> {
+    counters: &'a Counters,
+    bytes: u64,
+}
+
+impl<'a> Counted<'a> {
+    fn new(counters: &'a Counters) -> Self {
+        Self { counters, bytes: 0 }
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.counters.add_bytes(bytes);
+    }
+
+    /// The COPY has brought so many rows.
+    fn keep(mut self, rows: u64) {
+        self.bytes = 0;
+        self.counters.add_rows(rows);
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.counters.take_back(self.bytes, 0);
+    }
+}
+
 fn failed((schema, name): (&str, &str), table: &Table, error: &tokio_postgres::Error) -> Error {
     relate(Error::sql(format!("copy into {schema}.{name}"), error), table)
 }
@@ -102,9 +131,11 @@ impl Context {
         text: impl Stream<Item = Result<Bytes>>,
         freeze: bool,
     ) -> Result<Brought> {
-        // Texts in binary are taken for text of the session's own encoding.
-        let can_be_binary =
-            self.manifest.database.encoding == "UTF8" && !loaded.is_unusual(table.oid);
+        // Texts in binary are taken for text of the session's own encoding; and an extension of another version may have made its
+        // table with other types.
+        let can_be_binary = self.manifest.database.encoding == "UTF8"
+            && table.extension.is_none()
+            && !loaded.is_unusual(table.oid);
         let Some(converter) = can_be_binary.then(|| Converter::new(&table.columns)).flatten()
         else {
             self.copy_text(session, into, table, text, freeze).await?;
@@ -129,26 +160,21 @@ impl Context {
         let options = if freeze { "FORMAT binary, FREEZE" } else { "FORMAT binary" };
         let mut copy = CopyIn::begin(session, into, table, options).await?;
         let mut text = pin!(text);
-        let mut taken = 0;
+        let mut counted = Counted::new(&self.counters);
         while let Some(piece) = text.try_next().await? {
             let mut rest: &[u8] = &piece;
             while !rest.is_empty() {
                 let Ok(message) = converter.message(&mut rest, MESSAGE_BYTES) else {
-                    self.counters.take_back_bytes(taken);
                     return Ok(Brought::Unusual);
                 };
                 copy.send(message).await?;
             }
-            taken += piece.len() as u64;
-            self.counters.add_bytes(piece.len() as u64);
+            counted.add(piece.len() as u64);
             self.report(Phase::Load, None);
         }
-        let Ok(end) = converter.finish() else {
-            self.counters.take_back_bytes(taken);
-            return Ok(Brought::Unusual);
-        };
+        let Ok(end) = converter.finish() else { return Ok(Brought::Unusual) };
         copy.send(end).await?;
-        self.counters.add_rows(copy.finish().await?);
+        counted.keep(copy.finish().await?);
         Ok(Brought::All)
     }
 
@@ -167,15 +193,16 @@ impl Context {
         let options = format!("FORMAT text, ENCODING {encoding}{freeze}");
         let mut copy = CopyIn::begin(session, into, table, &options).await?;
         let mut text = pin!(text);
+        let mut counted = Counted::new(&self.counters);
         while let Some(mut piece) = text.try_next().await? {
             let bytes = piece.len() as u64;
             while !piece.is_empty() {
                 copy.send(piece.split_to(piece.len().min(MESSAGE_BYTES))).await?;
             }
-            self.counters.add_bytes(bytes);
+            counted.add(bytes);
             self.report(Phase::Load, None);
         }
-        self.counters.add_rows(copy.finish().await?);
+        counted.keep(copy.finish().await?);
         Ok(())
     }
 
@@ -277,7 +304,6 @@ mod tests {
             end_block: None,
             chunks: Vec::new(),
             content: Content { rows: 3, hash: 0, text_bytes },
-            fingerprint: None,
             large_rows: large_rows.to_vec(),
         };
         assert_eq!(bytes_before_large_rows(&range(10, &[3, 4])).unwrap(), 3);
