@@ -214,6 +214,7 @@ impl Run {
         .await?;
         tx.commit().await?;
         self.attempts = 1;
+        next_step.clone_into(&mut self.step);
         Ok(kept)
     }
 

@@ -125,14 +125,15 @@ impl Saga for Restore {
     async fn abandon(&self, run: &mut Run) -> Result<(), Failure> {
         let input: RestoreInput = run.input()?;
         let vault = &run.operation().vault;
-        // When the target cannot even be reached for the reason that the restore has failed for, there is nothing of
-        // ours in it that could be taken back now.
         match target(&input)? {
             Target::Files(info) => {
+                // What cannot be found for the reason that the restore has failed for has nothing of ours.
                 if let Ok(files) = FilesTarget::resolve(&self.app, run, vault, info).await {
                     files.clear().await?;
                 }
             }
+            // Nothing was made yet.
+            Target::Database { .. } if matches!(run.step(), "" | "check") => {}
             Target::Database { datasource, credentials } => {
                 let mut checkpoint: Checkpoint = run.checkpoint()?;
                 let resolved =
