@@ -63,11 +63,12 @@ class Service:
                 row["id"] = f"{original['id'].rsplit('/', 1)[0]}/{name}"
                 row["key"], row["name"] = row["id"].lower(), name
                 times["instance"], times["instance_key"] = row["id"], row["key"]
+                # As after the first look at the schedule, which every new instance has once.
+                now_us = int(time.time() * 1e6)
+                times.update(policy_key=self.day.policy.lower(), after_us=now_us, due_us=now_us + 6 * 86_400_000_000)
                 if number < DUE:
                     content["properties"]["policyInfo"]["policyId"] = policy
-                    times["policy_key"] = policy.lower()
-                    times["after_us"] = int(time.time() * 1e6)
-                    times["due_us"] = int(due_at.timestamp() * 1e6)
+                    times.update(policy_key=policy.lower(), due_us=int(due_at.timestamp() * 1e6))
                 row["body"] = json.dumps(content)
                 resources.append(row)
                 schedules.append(times)
@@ -92,7 +93,8 @@ class Service:
         for name in self.names[step // 2 :: step][:CLIENTS]:
             url = f"{client.endpoint}{self.day.vault}/backupInstances/{name}?api-version=2024-04-01"
             command = ["hey", "-z", f"{REQUEST_SECONDS}s", "-c", "1", "-q", str(REQUESTS_PER_SECOND // CLIENTS)]
-            command += ["-H", f"Authorization: Bearer {client.token()}", url]
+            # It takes the host for the server's name in TLS, where no port may stand.
+            command += ["-host", urllib.parse.urlsplit(url).hostname, "-H", f"Authorization: Bearer {client.token()}", url]
             running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         half, worst, rate = 0.0, 0.0, 0.0
         for process in running:
