@@ -236,7 +236,8 @@ class BaseBackup(Peer):
 
     def _take(self, options):
         self.taken += 1
-        compression = "--compress=client-zstd:1" if self.bench.major >= 15 else "-z"
+        built_with = os.popen(f"{self.server.programs}/pg_config --configure 2>&1").read()
+        compression = "--compress=client-zstd:1" if self.bench.major >= 15 and "--with-zstd" in built_with else "-z"
         return self.command(f"pg_basebackup -Ft {compression} -X none -c fast {options} -D backup{self.taken}")
 
 
