@@ -262,7 +262,7 @@ def many_instances(options):
         data.load(bench.server, DATABASE, SMALL_GIGABYTES)
         bench.peers = peers.available(bench, ["coffer"])
         _, coffer = bench.peers
-        table = service.run(bench, coffer, options.instances, say)
+        table = service.run(coffer, options.instances, say)
         text = f"{options.instances} backup instances; {report.machine()}.\n\n{table}"
     finally:
         bench.close()

@@ -5,7 +5,6 @@ The instances are copies of one that was made as anybody makes one, written into
 many requests would take an hour and say nothing that is asked here.
 """
 
-import copy
 import json
 import re
 import sqlite3
@@ -33,9 +32,7 @@ INSTANCES = "microsoft.dataprotection/backupvaults/backupinstances"
 class Service:
     """Coffer with one protected instance and its copies."""
 
-    def __init__(self, bench, peer, count):
-        self.bench = bench
-        self.peer = peer
+    def __init__(self, peer, count):
         self.coffer = peer.coffer
         peer._describe()
         peer._protect()
@@ -46,7 +43,7 @@ class Service:
     def multiply(self, due_at):
         """Copies the instance; the first thousand of them follow a policy whose time is `due_at`."""
         policy = self.day.policy.replace("/weekly", "/soon")
-        body = copy.deepcopy(bodies.policy())
+        body = bodies.policy()
         trigger = body["properties"]["policyRules"][0]["trigger"]
         trigger["schedule"]["repeatingTimeIntervals"] = [f"R/{due_at:%Y-%m-%dT%H:%M:%S}+00:00/P1W"]
         self.day.client.put(policy, body, expect=(200,))
@@ -127,9 +124,9 @@ def insert(db, table, rows):
     db.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})", rows)
 
 
-def run(bench, coffer, count, say):
+def run(coffer, count, say):
     """Everything in turn; returns the table."""
-    service = Service(bench, coffer, count)
+    service = Service(coffer, count)
     due_at = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS)
     say(f"writing {count} instances …")
     service.multiply(due_at)

@@ -19,7 +19,6 @@ pub type Slab = Vec<u8>;
 /// How a session asks for the text of its next COPY.
 #[derive(Debug, Default)]
 pub(super) struct Switch {
-    is_on: AtomicBool,
     /// A COPY was asked for whose end was not seen.
     is_open: AtomicBool,
     sender: Mutex<Option<mpsc::Sender<Slab>>>,
@@ -33,15 +32,11 @@ impl Switch {
         }
         let (sender, receiver) = mpsc::channel(SLABS_WAITING);
         *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        self.is_on.store(true, Ordering::Release);
         Some(receiver)
     }
 
     /// Who is to have the text of the COPY that has begun, asked once.
     pub(super) fn take(&self) -> Option<mpsc::Sender<Slab>> {
-        if !self.is_on.swap(false, Ordering::AcqRel) {
-            return None;
-        }
         self.sender.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

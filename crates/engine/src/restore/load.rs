@@ -16,10 +16,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use self::batches::{Batches, batch_bytes};
+use self::batches::{BatchReader, batch_bytes};
 use self::copy_in::relate;
 use super::context::Context;
-use super::ranges::RangeReader;
 use super::workers::finish_all;
 use crate::catalog::relation::partition_root;
 use crate::connect::Connection;
@@ -124,14 +123,9 @@ impl Context {
                 send(&sender, &table, Share::All).await?;
                 continue;
             }
-            let mut batches = Batches::new(batch_bytes(self.bytes_expected(), self.workers));
-            let mut ranges = RangeReader::new(&self.repository, &table.ranges);
-            while let Some(range) = ranges.next().await? {
-                for batch in batches.add(range) {
-                    send(&sender, &table, Share::Ranges(batch)).await?;
-                }
-            }
-            if let Some(batch) = batches.rest() {
+            let bytes_max = batch_bytes(self.bytes_expected(), self.workers);
+            let mut batches = BatchReader::new(&self.repository, &table.ranges, bytes_max);
+            while let Some(batch) = batches.next().await? {
                 send(&sender, &table, Share::Ranges(batch)).await?;
             }
         }

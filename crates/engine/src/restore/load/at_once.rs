@@ -7,7 +7,7 @@
 //! the other. The rows are frozen as well: nothing saw the table without them, and the first vacuum is spared.
 
 use super::Loaded;
-use super::batches::{Batches, batch_bytes};
+use super::batches::{BatchReader, batch_bytes};
 use super::copy_in::{Brought, relate};
 use crate::connect::Connection;
 use crate::error::Result;
@@ -80,29 +80,19 @@ impl Context {
         let truncate = format!("TRUNCATE ONLY {}", qualified(into.0, into.1));
         execute(session, "load rows", &truncate).await?;
         // Several COPYs: what the server has against rows it says at the end of one.
-        let mut batches = Batches::new(batch_bytes(self.bytes_expected(), 1));
-        let mut ranges = RangeReader::new(&self.repository, &table.ranges);
+        let bytes_max = batch_bytes(self.bytes_expected(), 1);
+        let mut batches = BatchReader::new(&self.repository, &table.ranges, bytes_max);
         let mut there = Content::default();
-        loop {
-            let next = ranges.next().await?;
-            let is_last = next.is_none();
-            let complete: Vec<_> = match next {
-                Some(range) => batches.add(range).collect(),
-                None => batches.rest().into_iter().collect(),
-            };
-            for batch in complete {
-                let chunks = batch.iter().flat_map(|range| range.chunks.iter().copied()).collect();
-                let text = read_chunks(&self.repository, chunks);
-                if self.copy_rows(session, loaded, into, table, text, true).await? != Brought::All {
-                    self.counters.take_back(there.text_bytes, there.rows);
-                    return Ok(Brought::Unusual);
-                }
-                batch.iter().for_each(|range| there.add(range.content));
+        while let Some(batch) = batches.next().await? {
+            let chunks = batch.iter().flat_map(|range| range.chunks.iter().copied()).collect();
+            let text = read_chunks(&self.repository, chunks);
+            if self.copy_rows(session, loaded, into, table, text, true).await? != Brought::All {
+                self.counters.take_back(there.text_bytes, there.rows);
+                return Ok(Brought::Unusual);
             }
-            if is_last {
-                return Ok(Brought::All);
-            }
+            batch.iter().for_each(|range| there.add(range.content));
         }
+        Ok(Brought::All)
     }
 }
 

@@ -3,7 +3,13 @@
 //! A COPY of its own for each range would ask the server three times for a few megabytes, and leave its last block half empty.
 //! Too many in one and the sessions do not end together.
 
-use crate::manifest::Range;
+use std::collections::VecDeque;
+
+use coffer_store::Repository;
+
+use crate::error::Result;
+use crate::manifest::{Range, Ranges};
+use crate::restore::ranges::RangeReader;
 
 /// Text of one COPY at most, unless one range alone is longer.
 const BATCH_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -25,19 +31,19 @@ pub(super) fn batch_bytes(total: u64, workers: usize) -> u64 {
 
 /// Puts the ranges of one table together.
 #[derive(Debug)]
-pub(super) struct Batches {
+struct Batches {
     bytes_max: u64,
     bytes: u64,
     waiting: Vec<Range>,
 }
 
 impl Batches {
-    pub(super) fn new(bytes_max: u64) -> Self {
+    fn new(bytes_max: u64) -> Self {
         Self { bytes_max, bytes: 0, waiting: Vec::new() }
     }
 
     /// Takes the next range, and gives what is complete with it. A range with large rows stays alone: it takes more than one COPY.
-    pub(super) fn add(&mut self, range: Range) -> impl Iterator<Item = Vec<Range>> + use<> {
+    fn add(&mut self, range: Range) -> impl Iterator<Item = Vec<Range>> + use<> {
         let bytes = range.content.text_bytes;
         let alone = !range.large_rows.is_empty();
         let full = self.bytes.saturating_add(bytes) > self.bytes_max;
@@ -50,9 +56,37 @@ impl Batches {
     }
 
     /// What waits for more; none when nothing does.
-    pub(super) fn rest(&mut self) -> Option<Vec<Range>> {
+    fn rest(&mut self) -> Option<Vec<Range>> {
         self.bytes = 0;
         Some(std::mem::take(&mut self.waiting)).filter(|batch| !batch.is_empty())
+    }
+}
+
+/// The ranges of a table, batch by batch.
+#[derive(Debug)]
+pub(super) struct BatchReader {
+    ranges: RangeReader,
+    batches: Batches,
+    complete: VecDeque<Vec<Range>>,
+}
+
+impl BatchReader {
+    pub(super) fn new(repository: &Repository, ranges: &Ranges, bytes_max: u64) -> Self {
+        let ranges = RangeReader::new(repository, ranges);
+        Self { ranges, batches: Batches::new(bytes_max), complete: VecDeque::new() }
+    }
+
+    /// The next batch; none at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Range>>> {
+        loop {
+            if let Some(batch) = self.complete.pop_front() {
+                return Ok(Some(batch));
+            }
+            match self.ranges.next().await? {
+                Some(range) => self.complete.extend(self.batches.add(range)),
+                None => return Ok(self.batches.rest()),
+            }
+        }
     }
 }
 
